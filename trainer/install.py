@@ -34,10 +34,10 @@ class Build:
     capabilities: tuple[tuple[int, int], tuple[int, int]] = ((0, 0), (0, 0))  # lowest and highest, inclusive
 
 
-# Builds of 2.13: CUDA 12.6, 13.0 (13.2 experimental: only with --torch), ROCm 7.2, and the cards in each, from PyTorch's
-# RELEASE.md (pytorch/pytorch pull requests 187075 and 182849): 12.6 has Maxwell 5.0 to Hopper 9.0, 13.0 has Turing 7.5 to
-# Blackwell 12.0 and later. CUDA 12.8 is no longer built. Oldest drivers, CUDA 12: 525, CUDA 13: 580 on Linux and Windows:
-# docs.nvidia.com/deploy/cuda-compatibility/minor-version-compatibility.html. The newest that fits comes first.
+# Builds of 2.13: CUDA 12.6, 13.0 (13.2 experimental: only with --torch), ROCm 7.2, and the cards in each, from
+# PyTorch's RELEASE.md (pytorch/pytorch pull requests 187075 and 182849): 12.6 has Maxwell 5.0 to Hopper 9.0, 13.0 has
+# Turing 7.5 to Blackwell 12.0 and later. CUDA 12.8 is no longer built. Oldest drivers: 525 for CUDA 12, 580 for 13
+# (docs.nvidia.com/deploy/cuda-compatibility/minor-version-compatibility.html). The newest that fits comes first.
 CUDA_BUILDS = (
     Build("cu130", 2.7, 7.0, driver=580, capabilities=((7, 5), (99, 9))),
     Build("cu126", 3.0, 8.0, driver=525, capabilities=((5, 0), (9, 0))),
@@ -47,10 +47,11 @@ CPU_BUILD = Build("cpu", 0.35, 1.9, measured=True)
 DEFAULT_BUILD = Build("default", 0.4, 1.9)  # no suffix: what the index gives; on a Mac the only one
 BUILDS = {build.name: build for build in (*CUDA_BUILDS, ROCM_BUILD, CPU_BUILD, DEFAULT_BUILD)}
 
-# GPUs in the ROCm 7 builds: PYTORCH_ROCM_ARCH (pytorch/pytorch pull requests 148562, 147761, 167299). Others, such as the
-# graphics inside many Ryzen processors (gfx90c, gfx1036, gfx1103), are not in it and hang or crash when overridden.
+# GPUs in the ROCm 7 builds: PYTORCH_ROCM_ARCH (pytorch/pytorch pull requests 148562, 147761, 167299). Others, such as
+# the graphics inside many Ryzen processors (gfx90c, gfx1036, gfx1103), are not in it and hang or crash when overridden.
 ROCM_GPUS = frozenset(
-    "gfx908 gfx90a gfx942 gfx950 gfx1030 gfx1100 gfx1101 gfx1102 gfx1150 gfx1151 gfx1200 gfx1201".split()
+    ("gfx908", "gfx90a", "gfx942", "gfx950", "gfx1030", "gfx1100")
+    + ("gfx1101", "gfx1102", "gfx1150", "gfx1151", "gfx1200", "gfx1201")
 )
 
 
@@ -86,8 +87,8 @@ def _cuda_build(cards: list[Card]) -> tuple[Build, str]:
     wanted = [build.driver for build in CUDA_BUILDS if fitting(build)]
     if wanted:
         raise InstallFailed(
-            f"The NVIDIA driver {driver} is too old for {names} with PyTorch {TORCH_VERSION}: install driver {min(wanted)} or "
-            "newer from nvidia.com and start again, or train on the processor alone with --torch cpu."
+            f"The NVIDIA driver {driver} is too old for {names} with PyTorch {TORCH_VERSION}: install driver "
+            f"{min(wanted)} or newer from nvidia.com and start again, or train on the processor alone with --torch cpu."
         )
     return CPU_BUILD, f"{names} is older than what PyTorch {TORCH_VERSION} supports (compute capability 5.0)"
 
@@ -114,8 +115,8 @@ def pip_commands(
     """The pip commands as argv lists; nothing is run.
 
     The user's own sources are asked first, with no index of ours: for the exact build, then for a plain torch where the
-    public registry's plain build is the one wanted. Then PyTorch's index is *added* to pip's sources, because it lacks the
-    pinned versions of the other packages; the suffix (2.13.0+cu130) then decides which build is taken.
+    public registry's plain build is the one wanted. Then PyTorch's index is *added* to pip's sources, because it lacks
+    the pinned versions of the other packages; the suffix (2.13.0+cu130) then decides which build is taken.
     """
     build, _ = choose_build(machine, torch)
     pip = [python, "-m", "pip", "install", "--no-input", "--disable-pip-version-check", "--progress-bar", "off"]

@@ -29,7 +29,8 @@ CAUSES = (
         r"NewConnectionError|NameResolutionError|Failed to establish a new connection|getaddrinfo failed|"
         r"Temporary failure in name resolution|Name or service not known|Network is unreachable|ConnectTimeout|"
         r"ReadTimeout|Read timed out|ProxyError|Connection refused|ConnectionResetError|Connection aborted",
-        "There is no way to the download server: check the network connection or proxy and start again; it goes on where it was.",
+        "There is no way to the download server: check the network connection or proxy and start "
+        "again; finished downloads are kept.",
     ),
     (
         r"WinError 206|filename or extension is too long|File name too long|Errno 36",
@@ -37,18 +38,18 @@ CAUSES = (
     ),
     (
         r"Permission denied|Access is denied|WinError 5\b|WinError 32|Errno 13|being used by another process",
-        "A file could not be written: close other windows of Loratory, let the virus scanner finish, check that the folder "
-        "is your own, and start again.",
+        "A file could not be written: close other windows of Loratory, let the virus scanner finish, check that the "
+        "folder is your own, and start again.",
     ),
     (
         r"No matching distribution found for torch|satisfies the requirement torch",
-        "No matching build of PyTorch was found: try another one with --torch cpu (or cu126, cu130), and check that the "
-        "Python is 3.11 to 3.14.",
+        "No matching build of PyTorch was found: try another one with --torch cpu (or cu126, cu130), and check that "
+        "the Python is 3.11 to 3.14.",
     ),
     (
         r"No matching distribution found|Could not find a version that satisfies",
-        "A package was not found in pip's sources: check pip's own settings ('pip config list') and that the Python is 3.11 "
-        "to 3.14.",
+        "A package was not found in pip's sources: check pip's own settings ('pip config list') and that the Python is "
+        "3.11 to 3.14.",
     ),
     (
         r"DO NOT MATCH THE HASHES|BadZipFile|IncompleteRead|invalid wheel",
@@ -56,8 +57,8 @@ CAUSES = (
     ),
     (
         r"error: subprocess-exited-with-error|Failed building wheel|Microsoft Visual C\+\+ 14",
-        "A package would have to be compiled, which means that there is no ready one for this Python: install Python 3.12 "
-        "(64-bit) from python.org and start again with it.",
+        "A package would have to be compiled, which means that there is no ready one for this Python: install Python "
+        "3.12 (64-bit) from python.org and start again with it.",
     ),
     (r"MemoryError|Cannot allocate memory", "The computer ran out of memory: close other programs and start again."),
 )

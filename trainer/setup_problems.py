@@ -12,8 +12,8 @@ from trainer.setup_machine import Machine
 OLDEST_PYTHON, NEWEST_PYTHON = (3, 11), (3, 14)
 GOOD_PYTHON = "Python 3.12 (64-bit) from python.org"
 
-# The longest path below the checkout after an installation is 207 characters on Linux (a licence inside torch); Windows'
-# own layout (Lib\site-packages) is 11 shorter.
+# The longest path below the checkout after an installation is 207 characters on Linux (a licence inside torch);
+# Windows' own layout (Lib\site-packages) is 11 shorter.
 LONGEST_INSTALLED = 196
 WINDOWS_PATH_LIMIT = 259
 
@@ -101,15 +101,15 @@ def inside_onedrive(m: Machine) -> str | None:
 def not_writable(m: Machine) -> str | None:
     if m.root_writable:
         return None
-    return f"Nothing can be written in {m.root}: move Loratory to a folder of your own, or correct the folder's permissions."
+    return f"Nothing can be written in {m.root}: move Loratory to a folder of your own, or correct its permissions."
 
 
 def non_ascii_path(m: Machine) -> str | None:
     if not m.windows or m.root.isascii():
         return None
     return (
-        f"The path {m.root} holds letters beyond plain English ones, which some compiled libraries cannot open on Windows: "
-        "if something fails, move Loratory to a plain path such as C:\\Loratory."
+        f"The path {m.root} holds letters beyond plain English ones, which some compiled libraries cannot open on "
+        "Windows: if something fails, move Loratory to a plain path such as C:\\Loratory."
     )
 
 

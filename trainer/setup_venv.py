@@ -77,7 +77,7 @@ def _xformers_probe(python: Path, where: list[str]) -> dict[str, Any]:
 def xformers_works(python: Path) -> tuple[bool, str]:
     """Import it in a process of its own: a mismatched build crashes or prints instead of raising."""
     check = (
-        "import warnings; warnings.simplefilter('error'); import torch, xformers.ops\n"
+        "import torch, xformers.ops\n"
         "from xformers import _cpp_lib\n"
         "error = getattr(_cpp_lib, '_cpp_library_load_exception', None)\n"
         "assert error is None, error\n"
@@ -108,7 +108,7 @@ def pull(root: Path) -> str:
 
 @contextlib.contextmanager
 def lock(root: Path) -> Iterator[None]:
-    """One installation at a time (a second double-click while the first still works); freed by the system at any end."""
+    """One installation at a time (a second double-click while the first works); the system frees it at any end."""
     try:
         file = (root / ".install.lock").open("w", encoding="utf-8")
     except OSError:
