@@ -1,0 +1,127 @@
+"""The command line's words: `launch.py` reads them before anything is installed, so standard library only.
+
+Every value goes on as it is, in a list, never through a shell. A value that begins with a dash is written with an
+equals sign (`--name=-x`); behind `section.key=` it needs nothing (`--set captions.prefix=-x`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+DONE, CRASHED, BAD_SETTINGS, BAD_DATA, STOPPED = 0, 1, 2, 3, 130
+
+EPILOG = """\
+without --preset, --check, --stop or --test the web page opens at http://127.0.0.1:7860 (or the next free port).
+
+examples:
+  python launch.py                                            the web page
+  python launch.py --preset presets/demo.toml                 train the demo
+  python launch.py --preset my.toml --set network.rank=8 training.seed=7 --name try-2
+  python launch.py --preset my.toml --check                   what would be trained, without training
+  python launch.py --help network.rank                        what a setting does
+
+a value that begins with a dash is written with an equals sign: --name=-x
+exit codes: 0 done, 1 crashed, 2 bad settings or arguments, 3 bad data or model, 130 stopped by the user
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse with the one hint that it lacks: how to give a value that begins with a dash."""
+
+    def error(self, message: str) -> NoReturn:
+        hint = ""
+        if "expected one argument" in message or "expected at least one argument" in message:
+            option = message.partition(":")[0].removeprefix("argument ").split("/")[0]
+            hint = f" (a value that begins with a dash is written {option}=-x)"
+        self.exit(BAD_SETTINGS, f"launch.py: {message}{hint}\nAll options: python launch.py --help\n")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="launch.py",
+        description="Loratory trains LoRA adapters for Stable-Diffusion-family models on your own GPU.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        add_help=False,
+        allow_abbrev=False,
+    )
+    train = parser.add_argument_group("train without the page")
+    train.add_argument("--preset", metavar="FILE", help="train with this preset (a TOML file)")
+    train.add_argument(
+        "--set",
+        metavar="section.key=value",
+        action="extend",
+        nargs="+",
+        default=[],
+        type=_change,
+        help="change settings of the preset; values are read as TOML, or as text where they are none",
+    )
+    train.add_argument("--check", action="store_true", help="check everything and print the plan; trains nothing")
+    train.add_argument("--name", help="name of the adapter and the run")
+    train.add_argument("--stop", metavar="RUN", help="end a run after the step in hand, with everything saved")
+    train.add_argument("--runs", metavar="DIR", help="folder of the runs (default: runs beside launch.py)")
+    page = parser.add_argument_group("the page")
+    page.add_argument(
+        "--listen",
+        metavar="HOST",
+        default="127.0.0.1",
+        help="address to serve; off this computer a password is required",
+    )
+    page.add_argument("--port", metavar="N", type=_port, help="port (default: 7860, or the next free one)")
+    page.add_argument("--no-browser", action="store_true", help="do not open the browser")
+    setup = parser.add_argument_group("installation and development")
+    setup.add_argument("--update", action="store_true", help="update Loratory and its packages; presets and runs stay")
+    setup.add_argument(
+        "--torch",
+        metavar="BUILD",
+        type=_torch,
+        help="build of PyTorch instead of the one chosen for this machine: cpu, cu126, cu130, rocm7.2, default",
+    )
+    setup.add_argument(
+        "--test", nargs=argparse.REMAINDER, help="check the code and run the tests; what follows goes to pytest"
+    )
+    setup.add_argument("-h", "--help", metavar="SETTING", nargs="?", const="", help="this help, or a setting's")
+    return parser
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """Options of launch.py. Contradictions and unknown words end with exit code 2 and a sentence.
+
+    `set` is a list of "section.key=value"; `help` is None or a setting's path; `test` is None or pytest's arguments.
+    """
+    parser = build_parser()
+    options = parser.parse_args(list(argv))
+    actions = [name for name in ("preset", "stop", "test") if getattr(options, name) is not None]
+    if len(actions) > 1:
+        parser.error(f"--{actions[0]} and --{actions[1]} cannot be used together")
+    if options.preset is None:
+        for name, given in (("--set", options.set), ("--check", options.check), ("--name", options.name)):
+            if given:
+                parser.error(f"{name} needs --preset FILE")
+    if options.help == "":
+        parser.print_help(sys.stdout)
+        parser.exit(DONE)
+    return options
+
+
+def _change(text: str) -> str:
+    path, equals, _ = text.partition("=")
+    if not equals or not re.fullmatch(r"[A-Za-z_][\w-]*(\.[\w-]+)+", path.strip()):
+        raise argparse.ArgumentTypeError(f"{text!r} is not of the form section.key=value")
+    return text
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port: a number from 1 to 65535")
+    return int(text)
+
+
+def _torch(text: str) -> str:
+    if not re.fullmatch(r"default|cpu|xpu|cu\d{3}|rocm\d+(\.\d+)*", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a build of PyTorch: cpu, cu126, cu130, rocm7.2, default")
+    return text
