@@ -1,0 +1,5 @@
+"""The torch-free half of each model family: how a file is recognised, sizes, defaults, names."""
+
+from .base import Family, Recognised
+
+__all__ = ["Family", "Recognised"]

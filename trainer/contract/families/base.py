@@ -1,0 +1,72 @@
+"""What the page, the plan and the importers must know of a model family, without torch."""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+Header = Mapping[str, tuple[int, ...]]
+"""Tensor name -> shape, as read from a checkpoint's header."""
+
+
+@dataclass(frozen=True)
+class Recognised:
+    """What a checkpoint is. `trained` is False for a family that we know by sight but do not train yet.
+
+    `layout`: "diffusers" (a folder) or "single file". `prediction`: "epsilon" or "v". `header`: the tensors of the
+    U-Net or transformer, and of the text encoder and VAE where they are in the same file."""
+
+    family: str
+    prediction: str
+    layout: str
+    trained: bool
+    header: Header = field(default_factory=dict)
+
+
+class Family(Protocol):
+    """The torch-free half of one family."""
+
+    name: str
+    version: str
+    """`ss_base_model_version` of the adapter file ("sd_v1")."""
+    architecture: str
+    """`modelspec.architecture` of the adapter file without "/lora" ("stable-diffusion-v1")."""
+    base_resolution: int
+    latent_factor: int
+    """Pixels of a latent's side."""
+    size_multiple: int
+    """Image sides must be multiples of this many pixels."""
+    defaults: Mapping[str, Any]
+    """Setting path -> default, for every setting whose default is `ByFamily`."""
+
+    def adapter_parameters(self, header: Header, rank: int, conv_rank: int, unet: bool, text_encoder: bool) -> int:
+        """Number of trained values of a LoRA of this rank on a model with these tensors (an empty header: the family's
+        standard size)."""
+        ...
+
+
+def read_header(path: Path) -> tuple[dict[str, tuple[int, ...]], dict[str, str]]:
+    """Tensor shapes and metadata of a safetensors file, from its JSON header only (milliseconds for any size).
+
+    ValueError where the file is no safetensors file or is cut short."""
+    with open(path, "rb") as file:
+        head = file.read(8)
+        if len(head) < 8:
+            raise ValueError("the file is too short to be a safetensors file")
+        (length,) = struct.unpack("<Q", head)
+        if not 2 <= length <= 100_000_000:
+            raise ValueError("the file does not start like a safetensors file")
+        try:
+            header = json.loads(file.read(length))
+        except ValueError as error:
+            raise ValueError("its header is not readable: the file is damaged or cut short") from error
+        file.seek(0, 2)
+        size = file.tell() - 8 - length
+    metadata = header.pop("__metadata__", {}) or {}
+    if header and max(entry["data_offsets"][1] for entry in header.values()) > size:
+        raise ValueError("the file ends before its last tensor: the download was cut short")
+    return {name: tuple(entry["shape"]) for name, entry in header.items()}, metadata

@@ -1,0 +1,401 @@
+"""Presets in and out: TOML text <-> `Preset`, `--set`, defaults resolved, paths made absolute."""
+
+from __future__ import annotations
+
+import difflib
+import textwrap
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import tomlkit
+from pydantic import ValidationError
+from tomlkit.items import AoT, Array, Table
+
+from .families import Family
+from .problems import Problem, Problems
+from .settings import BY_PATH, FORMAT, ITEMS, ByFamily, Folder, FromFolder, Item, Preset, Rule, SameAs, UsualPrompts
+
+Values = dict[str, dict[str, Any]]
+"""Section -> key -> plain value."""
+
+
+def load(path: Path) -> Preset:
+    """Read a preset file; relative paths in it are made absolute against its own folder. Problems for all faults."""
+    try:
+        text = Path(path).read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise Problems([Problem("preset", f"there is no file {path}", "check the name")]) from None
+    except IsADirectoryError:
+        raise Problems([Problem("preset", f"{path} is a folder", "name the .toml file in it")]) from None
+    except UnicodeDecodeError:
+        raise Problems([Problem("preset", f"{path} is not UTF-8 text", "save it again as UTF-8")]) from None
+    return absolute_paths(loads(text), Path(path).resolve().parent)
+
+
+def loads(text: str) -> Preset:
+    """The preset that a TOML text says; what it does not name has its default. Problems lists every fault."""
+    try:
+        values = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise Problems([Problem("preset", f"not readable as TOML: {error}", _toml_hint(str(error), text))]) from None
+    return build(values)
+
+
+def _toml_hint(error: str, text: str) -> str:
+    if "\\" in text and ("escape" in error.lower() or "hex" in error.lower() or "unicode" in error.lower()):
+        return "a backslash in double quotes starts an escape: write paths in single quotes, 'C:\\pictures', or with /"
+    return "check quotes and brackets at that place"
+
+
+def build(values: Mapping[str, Any]) -> Preset:
+    """A preset from nested plain values. Unknown names, wrong types and ranges are all collected, then raised."""
+    values = dict(values)
+    problems = _version_problems(values) or _unknown_names(values)
+    try:
+        preset = Preset.model_validate(_known_only(values))
+    except ValidationError as error:
+        raise Problems([*problems, *_from_pydantic(error)]) from None
+    if problems:
+        raise Problems(problems)
+    return preset
+
+
+def _version_problems(values: Mapping[str, Any]) -> list[Problem]:
+    version = values.get("format", FORMAT)
+    if isinstance(version, int) and version > FORMAT:
+        return [Problem("format", f"this preset has format {version}, this program knows {FORMAT}", "run --update")]
+    return []
+
+
+def _known_only(values: Mapping[str, Any]) -> dict[str, Any]:
+    known: dict[str, Any] = {}
+    for section, content in values.items():
+        if section == "format":
+            known[section] = content
+        elif section in Preset.model_fields:
+            is_table = isinstance(content, Mapping)
+            known[section] = (
+                {key: value for key, value in content.items() if f"{section}.{key}" in BY_PATH} if is_table else content
+            )
+    if isinstance(known.get("dataset"), dict) and isinstance(known["dataset"].get("folders"), list):
+        known["dataset"]["folders"] = [
+            {key: value for key, value in row.items() if key in Folder.model_fields}
+            if isinstance(row, Mapping)
+            else row
+            for row in known["dataset"]["folders"]
+        ]
+    return known
+
+
+def _unknown_names(values: Mapping[str, Any]) -> list[Problem]:
+    problems = []
+    for section, content in values.items():
+        if section not in Preset.model_fields:
+            problems.append(_unknown(section, "section", [*Preset.model_fields, *BY_PATH]))
+        elif isinstance(content, Mapping):
+            unknown = [key for key in content if f"{section}.{key}" not in BY_PATH]
+            problems += [_unknown(f"{section}.{key}", "setting", BY_PATH) for key in unknown]
+    dataset = values.get("dataset")
+    rows = dataset.get("folders", []) if isinstance(dataset, Mapping) else []
+    for row in rows if isinstance(rows, list) else []:
+        names = [key for key in row if key not in Folder.model_fields] if isinstance(row, Mapping) else []
+        problems += [_unknown(f"dataset.folders.{key}", "setting", _row_names()) for key in names]
+    return problems
+
+
+def _row_names() -> list[str]:
+    return [f"dataset.folders.{name}" for name in Folder.model_fields]
+
+
+def _unknown(path: str, what: str, known: Iterable[str]) -> Problem:
+    """An unknown name, with the closest known one: by the whole path, by its last part, or by its Kohya flag."""
+    known = list(known)
+    last = path.rsplit(".", 1)[-1]
+    kohya = [item.path for item in ITEMS if last in [flag.strip() for flag in item.setting.kohya.split(",")]]
+    same_end = [name for name in known if name.rsplit(".", 1)[-1] == last]
+    ends = {name.rsplit(".", 1)[-1]: name for name in known}
+    by_end = [ends[end] for end in difflib.get_close_matches(last, list(ends), 1, 0.75)]
+    close = kohya or same_end or difflib.get_close_matches(path, known, 1, 0.75) or by_end
+    close = close or difflib.get_close_matches(path, known, 1, 0.5)
+    return Problem(path, f"there is no such {what}", f"did you mean {close[0]}?" if close else "remove it")
+
+
+_WORDS = {
+    "int_parsing": "a whole number is wanted",
+    "int_type": "a whole number is wanted",
+    "int_from_float": "a whole number is wanted",
+    "float_parsing": "a number is wanted",
+    "float_type": "a number is wanted",
+    "bool_parsing": "true or false is wanted",
+    "bool_type": "true or false is wanted",
+    "string_type": "text in quotes is wanted",
+    "list_type": "a list in [ ] is wanted",
+    "dict_type": "a table of name = value is wanted",
+    "model_type": "a table of name = value is wanted",
+    "finite_number": "a finite number is wanted",
+}
+
+
+def _from_pydantic(error: ValidationError) -> list[Problem]:
+    found: dict[str, Problem] = {}
+    for fault in error.errors(include_url=False):
+        if fault["type"] == "is_instance_of":
+            continue
+        path = _setting_path(fault["loc"])
+        why = _WORDS.get(fault["type"]) or fault["msg"].removeprefix("Value error, ").replace(
+            "Input should be", "must be"
+        )
+        shown = fault["input"]
+        found.setdefault(
+            path, Problem(path, f"{shown!r} does not fit: {why}", "" if path not in BY_PATH else _range(path))
+        )
+    return list(found.values())
+
+
+def _setting_path(loc: Sequence[Any]) -> str:
+    """`("dataset", "folders", 0, "repeats", "int")` -> `dataset.folders.repeats`; union branches are left out."""
+    parts: list[str] = []
+    for part in loc:
+        if isinstance(part, int):
+            continue
+        if ".".join([*parts[:2]]) in BY_PATH and not (
+            parts[:2] == ["dataset", "folders"] and part in Folder.model_fields
+        ):
+            break
+        parts.append(str(part))
+    return ".".join(parts)
+
+
+def _range(path: str) -> str:
+    item = BY_PATH[path]
+    if item.options:
+        return "one of " + ", ".join(str(option) for option in item.options)
+    low, over = item.bound("ge"), item.bound("gt")
+    high, under = item.bound("le"), item.bound("lt")
+    words = [f"at least {low}" if low is not None else "", f"above {over}" if over is not None else ""]
+    words += [f"at most {high}" if high is not None else "", f"below {under}" if under is not None else ""]
+    return " and ".join(word for word in words if word)
+
+
+def value_at(preset: Preset, path: str) -> Any:
+    """The value (or the `Rule`) of the setting at `path`."""
+    section, _, name = path.partition(".")
+    return getattr(getattr(preset, section), name)
+
+
+def to_values(preset: Preset) -> Values:
+    """Nested plain values; settings that still follow a rule are left out."""
+    values: Values = {}
+    for item in ITEMS:
+        value = value_at(preset, item.path)
+        if not isinstance(value, Rule):
+            values.setdefault(item.section, {})[item.name] = _plain(value)
+    return values
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    if isinstance(value, Folder):
+        return {name: part for name, part in value if not isinstance(part, Rule)}
+    return value
+
+
+def with_values(preset: Preset, changes: Mapping[str, Any]) -> Preset:
+    """A new preset with the settings at some paths changed; a `Rule` as value sets a setting back to following it."""
+    values = to_values(preset)
+    unknown = [_unknown(path, "setting", BY_PATH) for path in changes if path not in BY_PATH]
+    if unknown:
+        raise Problems(unknown)
+    for path, value in changes.items():
+        section, _, name = path.partition(".")
+        if isinstance(value, Rule):
+            values.get(section, {}).pop(name, None)
+        else:
+            values.setdefault(section, {})[name] = value
+    return build({"format": preset.format, **values})
+
+
+def apply_set(preset: Preset, assignments: Iterable[str]) -> Preset:
+    """`--set section.key=value`: the value is read as TOML where it is TOML, else as text."""
+    changes: dict[str, Any] = {}
+    problems = []
+    for assignment in assignments:
+        path, equals, text = assignment.partition("=")
+        path = path.strip()
+        if not equals:
+            problems.append(Problem("--set", f"{assignment!r} has no =", "write --set section.key=value"))
+            continue
+        changes[path] = _toml_value(path, text)
+    if problems:
+        raise Problems(problems)
+    return with_values(preset, changes)
+
+
+def _toml_value(path: str, text: str) -> Any:
+    item = BY_PATH.get(path)
+    if item is not None and item.type is str:
+        return text
+    if path == "dataset.folders" and not text.lstrip().startswith("["):
+        return [{"path": text}]
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def resolve(preset: Preset, family: Family) -> Preset:
+    """Every rule replaced by its value: the one place where defaults are computed."""
+    changes: dict[str, Any] = {}
+    for item in ITEMS:
+        if isinstance(value_at(preset, item.path), ByFamily):
+            changes[item.path] = family.defaults[item.path]
+    folders = [_resolve_folder(folder) for folder in preset.dataset.folders]
+    changes["dataset.folders"] = [_plain(folder) for folder in folders]
+    name, _ = folder_name(folders[0].path) if folders else ("lora", 1)
+    if isinstance(preset.saving.name, FromFolder) or not preset.saving.name.strip():
+        changes["saving.name"] = name
+    first = with_values(preset, changes)
+    same = {i.path: _followed(first, i.path) for i in ITEMS if isinstance(value_at(first, i.path), SameAs)}
+    second = with_values(first, same)
+    if isinstance(second.sampling.prompts, UsualPrompts):
+        return with_values(second, {"sampling.prompts": usual_prompts(second.captions.trigger)})
+    return second
+
+
+def usual_prompts(trigger: str) -> list[str]:
+    """One prompt with the trigger word and one without, to see what bleeds."""
+    return [f"{trigger}, high quality", "high quality"] if trigger else ["high quality"]
+
+
+def _followed(preset: Preset, path: str) -> Any:
+    value = value_at(preset, path)
+    return _followed(preset, value.path) if isinstance(value, SameAs) else value
+
+
+def folder_name(path: str) -> tuple[str, int]:
+    """Kohya's folder convention: `.../10_my cat` -> ("my cat", 10); without a leading number ("name", 1)."""
+    name = Path(path).name
+    number, _, rest = name.partition("_")
+    if number.isdecimal() and int(number) >= 1 and rest:
+        return rest, min(int(number), 10000)
+    return name or "lora", 1
+
+
+def _resolve_folder(folder: Folder) -> Folder:
+    if isinstance(folder.repeats, FromFolder):
+        return folder.model_copy(update={"repeats": folder_name(folder.path)[1]})
+    return folder
+
+
+def absolute_paths(preset: Preset, base: Path) -> Preset:
+    """Relative paths made absolute against `base`; a hub id stays as it is."""
+    changes: dict[str, Any] = {}
+    for item in ITEMS:
+        value = value_at(preset, item.path)
+        if item.setting.widget == "path" and isinstance(value, str) and value:
+            changes[item.path] = _absolute(value, base, maybe_hub=item.section == "model")
+    rows = [_plain(row) for row in preset.dataset.folders]
+    for row in rows:
+        row["path"] = _absolute(row["path"], base) if row.get("path") else ""
+    return with_values(preset, {**changes, "dataset.folders": rows})
+
+
+def _absolute(text: str, base: Path, maybe_hub: bool = False) -> str:
+    path = Path(text).expanduser()
+    if path.is_absolute():
+        return str(path)
+    joined = (base / path).resolve()
+    is_file_name = path.suffix.lower() in (".safetensors", ".ckpt", ".pt") or text.startswith(".")
+    if maybe_hub and not joined.exists() and not is_file_name and len(path.parts) == 2:
+        return text
+    return str(joined)
+
+
+def dumps(preset: Preset, previous: str = "") -> str:
+    """TOML text with each value under its help as a comment. `previous`: the file's text so far, whose own comments and
+    order are kept."""
+    document = _previous_document(previous)
+    if document is not None:
+        return _rewritten(document, preset)
+    document = tomlkit.document()
+    document.add(tomlkit.comment("A Loratory preset. Train it: python launch.py --preset <this file>"))
+    document.add("format", tomlkit.item(preset.format))
+    values = to_values(preset)
+    for section in Preset.model_fields:
+        if section != "format":
+            document.add(tomlkit.nl())
+            document.add(section, _table(section, values.get(section, {})))
+    return tomlkit.dumps(document)
+
+
+def _previous_document(previous: str) -> tomlkit.TOMLDocument | None:
+    try:
+        return tomlkit.parse(previous) if previous.strip() else None
+    except tomlkit.exceptions.ParseError:
+        return None
+
+
+def _table(section: str, values: Mapping[str, Any]) -> Table:
+    table = tomlkit.table()
+    for item in (item for item in ITEMS if item.section == section):
+        for line in help_lines(item):
+            table.add(tomlkit.comment(line))
+        if item.name in values:
+            table.add(item.name, _toml_item(values[item.name]))
+        else:
+            table.add(tomlkit.comment(f"{item.name} = ({describe_rule(item.default)})"))
+        table.add(tomlkit.nl())
+    return table
+
+
+def help_lines(item: Item) -> list[str]:
+    """The comment above a value in a file: label, choices, help, wrapped."""
+    options = f" [{' | '.join(str(option) for option in item.options)}]" if item.options else ""
+    return textwrap.wrap(f"{item.setting.label}{options}: {item.help}", 110)
+
+
+def describe_rule(rule: Any) -> str:
+    """A rule in words, as the form and the file say it."""
+    if isinstance(rule, SameAs):
+        return f"same as {rule.path}"
+    if isinstance(rule, ByFamily):
+        return "what suits the model's family"
+    if isinstance(rule, FromFolder):
+        return "from the folder's name"
+    return "one prompt with the trigger word, one without" if isinstance(rule, UsualPrompts) else str(rule)
+
+
+def _toml_item(value: Any) -> Any:
+    if isinstance(value, list) and value and isinstance(value[0], dict):
+        rows = AoT([])
+        for row in value:
+            table = tomlkit.table()
+            table.update(row)
+            rows.append(table)
+        return rows
+    if isinstance(value, list):
+        array: Array = tomlkit.array()
+        array.extend(value)
+        return array.multiline(len(value) > 1)
+    if isinstance(value, dict):
+        inline = tomlkit.inline_table()
+        inline.update(value)
+        return inline
+    return tomlkit.item(value)
+
+
+def _rewritten(document: tomlkit.TOMLDocument, preset: Preset) -> str:
+    document["format"] = preset.format
+    for section, values in to_values(preset).items():
+        if section not in document:
+            document.add(section, tomlkit.table())
+        table: Any = document[section]
+        for name in [name for name in table if f"{section}.{name}" not in BY_PATH or name not in values]:
+            del table[name]
+        for name, value in values.items():
+            if name not in table or table[name] != value:
+                table[name] = _toml_item(value)
+    return tomlkit.dumps(document)

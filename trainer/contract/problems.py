@@ -1,0 +1,36 @@
+"""How anything that is wrong is said: the setting, the reason, the next move."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+Kind = Literal["settings", "data", "model"]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that stops a run. `path` names the setting ("network.rank"), `fix` what to do; `kind` decides the exit
+    code: 2 for settings, 3 for data and model."""
+
+    path: str
+    why: str
+    fix: str = ""
+    kind: Kind = "settings"
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.why}" + (f" - {self.fix}" if self.fix else "")
+
+
+class Problems(Exception):
+    """All problems at once, raised before anything is loaded."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        super().__init__("\n".join(str(problem) for problem in problems))
+        self.problems: tuple[Problem, ...] = tuple(problems)
+
+    @property
+    def exit_code(self) -> int:
+        """2 if a setting is wrong, else 3 (data or model)."""
+        return 2 if any(problem.kind == "settings" for problem in self.problems) else 3

@@ -1,0 +1,183 @@
+"""The run folder: the only thing that the page and the trainer share. Its layout, its control files, its state."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import time
+from dataclasses import asdict, dataclass, field, fields, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal
+
+State = Literal["starting", "running", "done", "stopped", "failed", "interrupted"]
+Request = Literal["stop", "save", "sample"]
+
+EXIT_DONE, EXIT_CRASHED, EXIT_SETTINGS, EXIT_DATA, EXIT_STOPPED = 0, 1, 2, 3, 130
+
+
+def write_whole(path: Path, data: bytes | str, sync: bool = False) -> None:
+    """Write a file whole or not at all: a temporary neighbour, then `os.replace`, tried again for two seconds where
+    another process holds the old one open (Windows)."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with open(beside, "wb") as file:
+        file.write(data.encode() if isinstance(data, str) else data)
+        if sync:
+            file.flush()
+            os.fsync(file.fileno())
+    replace_file(beside, path)
+
+
+def replace_file(source: Path, target: Path, patience_s: float = 2.0) -> None:
+    """`os.replace` that waits for a reader to let go of the target."""
+    until = time.monotonic() + patience_s
+    while True:
+        try:
+            os.replace(source, target)
+            return
+        except PermissionError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.05)
+
+
+@dataclass(frozen=True)
+class RunState:
+    """What `run.json` holds. `pid` with `process_started` names the trainer's process beyond doubt."""
+
+    name: str
+    state: State = "starting"
+    pid: int = 0
+    process_started: float = 0.0
+    created: float = 0.0
+    started: float = 0.0
+    ended: float = 0.0
+    exit_code: int | None = None
+    cause: str = ""
+    step: int = 0
+    total_steps: int = 0
+    threads: int = 0
+    device: str = ""
+    adapter: str = ""
+    versions: dict[str, str] = field(default_factory=dict)
+    preset_title: str = ""
+
+
+def slug(name: str) -> str:
+    """A name that every file system takes: letters, digits, `._-`, at most 80 characters, never empty."""
+    cleaned = re.sub(r"[^\w.-]+", "-", name, flags=re.UNICODE).strip("-. ")[:80]
+    reserved = re.fullmatch(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\..*)?", cleaned)
+    return f"_{cleaned}" if reserved else (cleaned or "run")
+
+
+class RunDir:
+    """Paths and small files of one run folder. Creating the object touches nothing."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = Path(path)
+        self.preset = self.path / "preset.toml"
+        self.state_file = self.path / "run.json"
+        self.events = self.path / "events.jsonl"
+        self.console = self.path / "console.log"
+        self.control = self.path / "control"
+        self.samples = self.path / "samples"
+        self.checkpoints = self.path / "checkpoints"
+
+    @classmethod
+    def create(cls, runs: Path, name: str) -> RunDir:
+        """A new folder `<runs>/<name>-<date>-<time>`, with a number behind it if two start in the same second.
+
+        OSError where `runs` cannot be written."""
+        stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
+        for number in range(1, 1000):
+            path = Path(runs) / (f"{slug(name)}-{stamp}" + (f"-{number}" if number > 1 else ""))
+            try:
+                path.mkdir(parents=True)
+            except FileExistsError:
+                continue
+            run = cls(path)
+            for folder in (run.control, run.samples):
+                folder.mkdir()
+            run.write_state(RunState(name=slug(name), created=time.time()))
+            return run
+        raise FileExistsError(f"{runs} holds a thousand runs of this second")
+
+    @property
+    def id(self) -> str:
+        """The folder's name."""
+        return self.path.name
+
+    def read_state(self) -> RunState:
+        """`run.json` as it is; FileNotFoundError or ValueError where there is none."""
+        values: dict[str, Any] = json.loads(self.state_file.read_text(encoding="utf-8"))
+        known = {f.name for f in fields(RunState)}
+        return RunState(**{name: value for name, value in values.items() if name in known})
+
+    def write_state(self, state: RunState) -> None:
+        """Replace `run.json` as a whole."""
+        write_whole(self.state_file, json.dumps(asdict(state), indent=1, ensure_ascii=False), sync=True)
+
+    def update_state(self, **changes: Any) -> RunState:
+        """Change some values of `run.json`; returns the new state."""
+        state = replace(self.read_state(), **changes)
+        self.write_state(state)
+        return state
+
+    def request(self, what: Request, text: str = "") -> None:
+        """Ask the trainer for something; it is read at the next step boundary."""
+        write_whole(self.control / what, text)
+
+    def take(self, what: Request) -> str | None:
+        """The text of a pending request, which is thereby taken; None without one. For the trainer's rank 0."""
+        path = self.control / what
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (FileNotFoundError, PermissionError):
+            return None
+        with contextlib.suppress(FileNotFoundError, PermissionError):
+            path.unlink()
+        return text
+
+    def process_runs(self) -> bool:
+        """Whether the trainer that wrote `run.json` is alive: same pid *and* same start time."""
+        state = self.read_state()
+        return state.pid > 0 and abs(process_start(state.pid) - state.process_started) < 1.0
+
+    def current_state(self) -> RunState:
+        """`run.json`, with "interrupted" for a run whose process is gone without a word. A run that has not written its
+        pid within two minutes counts as gone too."""
+        state = self.read_state()
+        if state.state in ("starting", "running"):
+            young = state.pid == 0 and time.time() - state.created < 120
+            if not young and not self.process_runs():
+                return replace(state, state="interrupted", cause=state.cause or "its process is gone")
+        return state
+
+
+def process_start(pid: int) -> float:
+    """Start time of a process in seconds since 1970, or 0.0 where it is gone (a zombie counts as gone)."""
+    import psutil
+
+    try:
+        process = psutil.Process(pid)
+        return 0.0 if process.status() == psutil.STATUS_ZOMBIE else process.create_time()
+    except psutil.Error:
+        return 0.0
+
+
+def find_runs(runs: Path) -> list[RunDir]:
+    """All run folders below `runs`, newest first."""
+    if not Path(runs).is_dir():
+        return []
+    found = [RunDir(path) for path in Path(runs).iterdir() if (path / "run.json").is_file()]
+    return sorted(found, key=_created, reverse=True)
+
+
+def _created(run: RunDir) -> float:
+    try:
+        return run.read_state().created
+    except (OSError, ValueError, TypeError):
+        return 0.0

@@ -1,0 +1,82 @@
+"""Which images, at which size, changed how."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from .base import ByFamily, FromFolder, Needs, PathText, Section, Setting
+
+_BUCKETS = Needs("dataset.buckets", (True,), "aspect-ratio buckets are off")
+
+
+class Folder(Section):
+    """One `[[dataset.folders]]` row."""
+
+    path: Annotated[PathText, Setting("Folder", kohya="train_data_dir", tier="basic", widget="path")] = ""
+    """A folder of pictures (png, jpg, jpeg, webp, bmp, avif, heic), never changed by us. A parent of Kohya's `10_name`
+    folders is understood too."""
+
+    repeats: Annotated[
+        int | FromFolder, Field(ge=1, le=10000), Setting("Repeats", kohya="num_repeats", tier="advanced")
+    ] = FromFolder()
+    """How often each image of the folder is shown in one epoch. It balances folders against each other; with one folder
+    it only makes the epoch longer. Empty: the number before the first _ of the folder's name, else 1."""
+
+    trigger: Annotated[str, Setting("Trigger word of this folder", kohya="class_tokens", tier="advanced")] = ""
+    """Trigger word for this folder alone. Empty: the one of the captions section."""
+
+
+class Dataset(Section):
+    folders: Annotated[list[Folder], Setting("Images", kohya="train_data_dir", tier="basic", widget="rows")] = []
+    """The folders of pictures to learn from, a row each. 15-40 varied ones do for a person, pet or object, 50-200 for a
+    style; variety beats number."""
+
+    resolution: Annotated[
+        int | ByFamily,
+        Field(ge=64, le=4096),
+        Setting("Resolution", kohya="resolution", tier="basic", unit="px"),
+    ] = ByFamily()
+    """Side of the square whose area a training image gets; each keeps its shape and is cropped a little to the nearest
+    bucket, smaller ones are enlarged. Use the model's own size: 512 for SD 1.x. Work and memory grow with the area."""
+
+    buckets: Annotated[bool, Setting("Aspect-ratio buckets", kohya="enable_bucket")] = True
+    """Groups images by shape, so that little is cropped away. Off: every image is cropped to a square."""
+
+    bucket_min: Annotated[
+        int | ByFamily,
+        Field(ge=64, le=8192),
+        Setting("Shortest bucket side", kohya="min_bucket_reso", tier="expert", unit="px", needs=_BUCKETS),
+    ] = ByFamily()
+    """No bucket has a side below this. Lower allows more extreme shapes."""
+
+    bucket_max: Annotated[
+        int | ByFamily,
+        Field(ge=64, le=8192),
+        Setting("Longest bucket side", kohya="max_bucket_reso", tier="expert", unit="px", needs=_BUCKETS),
+    ] = ByFamily()
+    """No bucket has a side above this."""
+
+    bucket_step: Annotated[
+        int, Field(ge=8, le=512), Setting("Bucket step", kohya="bucket_reso_steps", tier="expert", unit="px")
+    ] = 64
+    """Bucket sides are multiples of this. Larger gives fewer buckets: fuller batches, more cropping."""
+
+    enlarge: Annotated[bool, Setting("Enlarge small images", kohya="bucket_no_upscale", tier="advanced")] = True
+    """Images with less area than the resolution are scaled up to it, which teaches softness if many are small. Off:
+    they stay at their own size, in buckets of their own."""
+
+    flip: Annotated[bool, Setting("Flip at random", kohya="flip_aug", tier="advanced")] = False
+    """Shows half of the looks mirrored: twice the variety for nothing where left and right mean nothing. Spoils
+    lettering, asymmetric faces, hair partings and logos."""
+
+    crop: Annotated[Literal["centre", "random"], Setting("Crop", kohya="random_crop", tier="advanced")] = "centre"
+    """Where the part that does not fit the bucket is cut away. Random shows other parts each time, but each look then
+    has to be encoded anew unless several crops are cached, and can cut off heads."""
+
+    rotate: Annotated[float, Field(ge=0, le=45), Setting("Rotate at random", tier="expert", unit="degrees")] = 0.0
+    """Turns each look by up to this angle either way, and cuts to the largest upright part. 2-5 is plenty; the model
+    learns tilted horizons from more. Turns the latent cache off."""
+
+    jitter: Annotated[float, Field(ge=0, le=1), Setting("Colour jitter", kohya="color_aug", tier="expert")] = 0.0
+    """Changes brightness, contrast and saturation of each look at random by up to this share. 0.05-0.1 at most: the
+    model learns the wrong colours from more. Turns the latent cache off."""
