@@ -1,4 +1,4 @@
-"""Tables of what can be chosen by name: text for the page and "module:attribute" for `run.py`, which alone resolves them.
+"""Tables of what can be chosen by name: text for the page, and "module:attribute" for `run.py`, which alone resolves it.
 
 A name in a preset is looked up here and nowhere else; nothing is ever imported because a preset says so.
 """
@@ -20,8 +20,8 @@ class Entry:
 
 @dataclass(frozen=True)
 class Optimizer(Entry):
-    """`low`-`high`: usual learning rates for a LoRA, `rate` the one to start at; `warmup` the usual warmup in percent of
-    steps; `state_bytes` per trained value; `decay` the name of its weight-decay argument, "" if it has none; `fixed`
+    """`low`-`high`: usual learning rates for a LoRA, `rate` the one to start at; `warmup` the usual warmup in percent
+    of steps; `state_bytes` per trained value; `decay` the name of its weight-decay argument, "" if it has none; `fixed`
     arguments that are always passed; `eval_mode` for optimizers that keep other weights for use than for training."""
 
     low: float = 5e-5

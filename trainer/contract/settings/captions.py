@@ -97,5 +97,5 @@ class Captions(Section):
     max_tokens: Annotated[
         Literal[75, 150, 225], Setting("Longest caption", kohya="max_token_length", tier="advanced", unit="tokens")
     ] = 75
-    """Tokens of a caption that are used, in pieces of 75; the rest is cut off and counted. A longer limit costs a little
-    time and only matters if your captions are longer."""
+    """Tokens of a caption that are used, in pieces of 75; the rest is cut off and counted. A longer limit costs a
+    little time and only matters if your captions are longer."""
