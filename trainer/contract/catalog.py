@@ -1,4 +1,4 @@
-"""Tables of what can be chosen by name: text for the page, and "module:attribute" for `run.py`, which alone resolves it.
+"""Tables of what can be chosen by name: text for the page, "module:attribute" for `run.py`, which alone resolves it.
 
 A name in a preset is looked up here and nowhere else; nothing is ever imported because a preset says so.
 """
