@@ -1,4 +1,4 @@
-"""The one way to start Loratory. No arguments: the web page; `--preset x.toml`: training without it; `--help`: the rest.
+"""The one way to start Loratory. Without arguments: the web page; `--preset x.toml`: training; `--help`: the rest.
 
 Any Python 3 can read this file (an old one is told so in one sentence), and nothing but the standard library is
 imported before the environment is complete: the first process makes or finds it, then starts this file again with it.
@@ -75,7 +75,7 @@ def second_process(argv):
 
     options = commandline.parse(argv)
     if options.help is not None:
-        from trainer import reference
+        from trainer.contract import reference
 
         return reference.print_help(options.help)
     if options.test is not None:

@@ -43,8 +43,8 @@ CUDA_BUILDS = (
     Build("cu126", 3.0, 8.0, driver=525, capabilities=((5, 0), (9, 0))),
 )
 ROCM_BUILD = Build("rocm7.2", 5.5, 18.0)
-CPU_BUILD = Build("cpu", 0.35, 1.9, measured=True)
-DEFAULT_BUILD = Build("default", 0.4, 1.9)  # no suffix: what the index gives; on a Mac the only one
+CPU_BUILD = Build("cpu", 0.4, 1.7, measured=True)
+DEFAULT_BUILD = Build("default", 0.4, 1.8)  # no suffix: what the index gives; on a Mac the only one
 BUILDS = {build.name: build for build in (*CUDA_BUILDS, ROCM_BUILD, CPU_BUILD, DEFAULT_BUILD)}
 
 # GPUs in the ROCm 7 builds: PYTORCH_ROCM_ARCH (pytorch/pytorch pull requests 148562, 147761, 167299). Others, such as
