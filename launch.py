@@ -99,7 +99,7 @@ def main():
         print("Loratory needs Python 3.11 or newer and this is " + version + ": install Python 3.12 from python.org.")
         return 2
     for stream in (sys.stdout, sys.stderr):
-        if stream is not None:
+        if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a console that lacks a letter must not end a run
     try:
         if os.environ.pop(SECOND, None):

@@ -4,7 +4,6 @@ Such a window closes with the program and takes the reason with it. This file ru
 to tell even an old Python's user what is wrong), hence no annotations.
 """
 
-import os
 import sys
 
 
@@ -14,7 +13,7 @@ def console_programs():
     Started from a shell, the shell is among them. After a double-click there are only python.exe and its helpers
     (py.exe, an environment's python.exe, which starts the real one).
     """
-    if os.name != "nt":
+    if sys.platform != "win32":
         return []
     import ctypes
 
