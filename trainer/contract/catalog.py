@@ -21,8 +21,9 @@ class Entry:
 @dataclass(frozen=True)
 class Optimizer(Entry):
     """`low`-`high`: usual learning rates for a LoRA, `rate` the one to start at; `warmup` the usual warmup in percent
-    of steps; `state_bytes` per trained value; `decay` the name of its weight-decay argument, "" if it has none; `fixed`
-    arguments that are always passed; `eval_mode` for optimizers that keep other weights for use than for training."""
+    of steps; `state_bytes` per trained value (at rank 16); `decay` the name of its weight-decay argument, "" if it has none; `fixed`
+    arguments that are always passed; `eval_mode` for optimizers that keep other weights for use than for training;
+    `finds_rate` for those whose learning rate is only a multiplier of a rate of their own, one for all groups."""
 
     low: float = 5e-5
     high: float = 5e-4
@@ -32,6 +33,7 @@ class Optimizer(Entry):
     decay: str = "weight_decay"
     fixed: dict[str, Any] = field(default_factory=dict)
     eval_mode: bool = False
+    finds_rate: bool = False
 
 
 FAMILIES: tuple[Entry, ...] = (
@@ -48,7 +50,10 @@ NETWORKS: tuple[Entry, ...] = (
 
 OPTIMIZERS: tuple[Optimizer, ...] = (
     Optimizer(
-        "AdamW", "torch.optim:AdamW", "The safe default: steps scaled by recent gradient size, decay kept apart."
+        "AdamW",
+        "torch.optim:AdamW",
+        "The safe default: steps scaled by recent gradient size, decay kept apart.",
+        fixed={"fused": True},
     ),
     Optimizer(
         "AdamW8bit",
@@ -63,7 +68,10 @@ OPTIMIZERS: tuple[Optimizer, ...] = (
         state_bytes=2.0,
     ),
     Optimizer(
-        "Adam", "torch.optim:Adam", "AdamW's ancestor: weight decay is added to the gradient and scaled with it."
+        "Adam",
+        "torch.optim:Adam",
+        "AdamW's ancestor: weight decay is added to the gradient and scaled with it.",
+        fixed={"fused": True},
     ),
     Optimizer(
         "SGD",
@@ -74,7 +82,7 @@ OPTIMIZERS: tuple[Optimizer, ...] = (
         high=10.0,
         rate=1e-1,
         state_bytes=4.0,
-        fixed={"momentum": 0.9},
+        fixed={"momentum": 0.9, "fused": True},
     ),
     Optimizer(
         "Adagrad",
@@ -108,8 +116,8 @@ OPTIMIZERS: tuple[Optimizer, ...] = (
         "Adafactor",
         "pytorch_optimizer:AdaFactor",
         "Keeps row and column sums instead of full averages; here with a fixed rate, as AdamW.",
-        state_bytes=0.1,
-        fixed={"relative_step": False, "scale_parameter": False, "warmup_init": False},
+        state_bytes=0.3,
+        fixed={"relative_step": False, "scale_parameter": False, "warmup_init": False, "betas": (None, 0.999)},
     ),
     Optimizer(
         "Prodigy",
@@ -120,6 +128,7 @@ OPTIMIZERS: tuple[Optimizer, ...] = (
         rate=1.0,
         warmup=0.0,
         state_bytes=16.0,
+        finds_rate=True,
     ),
     Optimizer(
         "DAdaptAdam",
@@ -130,12 +139,14 @@ OPTIMIZERS: tuple[Optimizer, ...] = (
         rate=1.0,
         warmup=0.0,
         state_bytes=12.0,
+        finds_rate=True,
     ),
     Optimizer(
         "CAME",
         "pytorch_optimizer:CAME",
-        "Adafactor with a confidence that damps unsteady updates; little memory.",
-        state_bytes=4.2,
+        "Adafactor with a confidence that damps unsteady updates. Its averages start at zero uncorrected, so its first "
+        "steps are large: keep the warmup.",
+        state_bytes=4.5,
     ),
     Optimizer(
         "ScheduleFreeAdamW",

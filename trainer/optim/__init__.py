@@ -1,0 +1,1 @@
+"""Optimizers by catalog row, and the learning rate over the run."""

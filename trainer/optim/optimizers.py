@@ -1,0 +1,118 @@
+"""Optimizers made from a catalog row and the preset; what they truly apply; their weights for use."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from trainer.contract import catalog, settings
+from trainer.contract.problems import Problem, Problems
+
+_OURS = {
+    "params": "it is what is trained",
+    "lr": "set optimizer.learning_rate instead",
+}
+
+
+@dataclass(frozen=True)
+class Group:
+    """Parameters with a learning rate of their own: "unet", "text_encoder"."""
+
+    name: str
+    parameters: Sequence[nn.Parameter]
+    learning_rate: float
+
+
+def make_optimizer(
+    kind: type[torch.optim.Optimizer],
+    entry: catalog.Optimizer,
+    groups: Sequence[Group],
+    chosen: settings.Optimizer,
+) -> torch.optim.Optimizer:
+    """An optimizer of class `kind` over `groups`; each group remembers its peak rate as `base_lr`.
+
+    Later beats earlier: the row's fixed arguments, the preset's weight decay, the preset's own arguments.
+    Problems: an argument that the class does not know or refuses; two rates where it can apply only one."""
+    problems = check_arguments(kind, entry, chosen) + _one_rate(entry, groups)
+    if problems:
+        raise Problems(problems)
+    arguments = dict(entry.fixed)
+    if entry.decay and entry.decay in known_arguments(kind):
+        arguments[entry.decay] = chosen.weight_decay
+    arguments |= {name: _plain(value) for name, value in chosen.args.items()}
+    rows = [{"params": list(g.parameters), "lr": g.learning_rate, "name": g.name} for g in groups]
+    try:
+        optimizer = kind(rows, lr=max(g.learning_rate for g in groups), **arguments)
+    except (TypeError, ValueError) as error:
+        raise Problems(
+            [Problem("optimizer.args", f"{entry.name} refuses them: {error}", "correct or remove them")]
+        ) from error
+    for group in optimizer.param_groups:
+        group["base_lr"] = group["lr"]
+    if entry.eval_mode:
+        optimizer.train()  # type: ignore[attr-defined]
+    return optimizer
+
+
+def known_arguments(kind: type) -> tuple[str, ...]:
+    """The names that the class's constructor spells out; a catch-all `**kwargs` would swallow typing errors."""
+    parameters = inspect.signature(kind.__init__).parameters.values()  # type: ignore[misc]
+    named = (p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY))
+    return tuple(name for name in named if name != "self")
+
+
+def check_arguments(kind: type, entry: catalog.Optimizer, chosen: settings.Optimizer) -> list[Problem]:
+    """Names in `optimizer.args` that this optimizer does not have, each with the closest one that it has."""
+    known = [name for name in known_arguments(kind) if name not in _OURS]
+    problems = []
+    for name in chosen.args:
+        if name in _OURS:
+            problems.append(Problem("optimizer.args", f'"{name}" cannot be set here', _OURS[name]))
+        elif name not in known:
+            close = difflib.get_close_matches(name, known, n=1)
+            fix = f'did you mean "{close[0]}"?' if close else "it takes " + ", ".join(known)
+            problems.append(Problem("optimizer.args", f'{entry.name} has no argument "{name}"', fix))
+    return problems
+
+
+def _one_rate(entry: catalog.Optimizer, groups: Sequence[Group]) -> list[Problem]:
+    """Optimizers that find the rate read the first group's multiplier and apply it to all."""
+    if not entry.finds_rate or len({g.learning_rate for g in groups}) < 2:
+        return []
+    rates = ", ".join(f"{g.name} {g.learning_rate:g}" for g in groups)
+    why = f"{entry.name} finds one rate for everything and cannot apply several ({rates})"
+    return [Problem("optimizer.text_encoder_learning_rate", why, "leave the separate learning rates empty")]
+
+
+def _plain(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def applied_rates(optimizer: torch.optim.Optimizer) -> dict[str, float]:
+    """The rate by group that the next update applies: the scheduled one, times the estimate d where one is kept.
+
+    No wait for the device unless the optimizer keeps its numbers there."""
+    return {group["name"]: float(group["lr"]) * float(group.get("d", 1.0)) for group in optimizer.param_groups}
+
+
+@contextmanager
+def weights_for_use(optimizer: torch.optim.Optimizer) -> Iterator[None]:
+    """Within it the parameters are those to validate, sample and save with.
+
+    Schedule-free optimizers train at another point than the average that is their result (arXiv 2405.15682)."""
+    switch = hasattr(optimizer, "eval") and hasattr(optimizer, "train")
+    if not switch:
+        yield
+        return
+    optimizer.eval()
+    try:
+        yield
+    finally:
+        optimizer.train()
