@@ -2,4 +2,6 @@
 
 from .base import Family, Recognised
 
-__all__ = ["Family", "Recognised"]
+__all__ = ["Family", "Recognised", "by_name", "default_family", "recognise", "untrained"]
+
+from .recognise import by_name, default_family, recognise, untrained
