@@ -42,12 +42,12 @@ CAUSES = (
         "folder is your own, and start again.",
     ),
     (
-        r"No matching distribution found for torch|satisfies the requirement torch",
+        r"No matching distribution found for torch|satisfies the requirement torch|Cannot install torch==",
         "No matching build of PyTorch was found: try another one with --torch cpu (or cu126, cu130), and check that "
         "the Python is 3.11 to 3.14.",
     ),
     (
-        r"No matching distribution found|Could not find a version that satisfies",
+        r"No matching distribution found|Could not find a version that satisfies|ResolutionImpossible",
         "A package was not found in pip's sources: check pip's own settings ('pip config list') and that the Python is "
         "3.11 to 3.14.",
     ),

@@ -3,6 +3,7 @@
 import ast
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -135,14 +136,16 @@ def test_what_an_old_python_reads_is_old_python(name):
     ast.parse((ROOT / name).read_text(encoding="utf-8"), feature_version=(3, 7))
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="the stand-in for Python is a script with a first line")
+@pytest.mark.skipif(sys.platform == "win32", reason="the stand-in for Python is a shell script")
 def test_goes_on_in_the_environment_with_the_very_same_arguments(bare):
     """The second process gets every value unchanged, and is marked so that it starts no third."""
     venv = bare / ".venv"
     python = venv / "bin" / "python"
     python.parent.mkdir(parents=True)
     script = "import json, os, sys; print(json.dumps([sys.argv[2:], os.environ['LORATORY_BOOTSTRAPPED']])); sys.exit(3)"
-    python.write_text(f"#!{sys.executable} -S\n{script}\n", encoding="utf-8")
+    (python.parent / "stand_in.py").write_text(script, encoding="utf-8")
+    start = f'exec {shlex.quote(sys.executable)} -S "$(dirname "$0")/stand_in.py" "$@"'
+    python.write_text(f"#!/bin/sh\n{start}\n", encoding="utf-8")
     python.chmod(0o755)
     (venv / "pyvenv.cfg").write_text("version = 3.12.1\n", encoding="utf-8")
     write(venv, Stamp(key_of(bare, venv)))

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import sys
 from pathlib import Path
 
@@ -229,6 +230,11 @@ CAUSES = [
     ),
     ("SSLError(SSLCertVerificationError(1, '[SSL: CERTIFICATE_VERIFY_FAILED]'))", "certificate"),
     ("ERROR: No matching distribution found for torch==2.13.0+cu126", "No matching build of PyTorch"),
+    (
+        "ERROR: Cannot install torch==2.13.0 because these package versions have conflicting dependencies.\n"
+        "ERROR: ResolutionImpossible: for help visit https://pip.pypa.io/",
+        "No matching build of PyTorch",
+    ),
     ("ERROR: No matching distribution found for gradio==6.31.0", "A package was not found"),
     ("OSError: [WinError 5] Access is denied: 'c:\\loratory\\.venv\\x.dll'", "could not be written"),
     ("PermissionError: [Errno 13] Permission denied: '/opt/x'", "could not be written"),
@@ -244,7 +250,7 @@ def test_cause_in_plain_words(text, words):
 
 
 # A stand-in for the environment's Python: it writes down what it was asked, and "installs" by leaving package metadata.
-FAKE_PYTHON = """#!{real} -S
+FAKE_PYTHON = """\
 import json, os, sys
 from pathlib import Path
 here = Path(__file__).parents[1]
@@ -254,11 +260,11 @@ site = here / "lib/python3.12/site-packages"
 if "install" in sys.argv:
     if (here.parent / "broken").exists():
         print("ERROR: [Errno 28] No space left on device"); sys.exit(1)
-    names = dict(torch="2.13.0+cpu") if sys.argv[-1].startswith("torch==") else {{"lorem_ipsum": "1.0"}}
+    names = dict(torch="2.13.0+cpu") if sys.argv[-1].startswith("torch==") else {"lorem_ipsum": "1.0"}
     for name, version in names.items():
-        info = site / f"{{name}}-{{version}}.dist-info"
+        info = site / f"{name}-{version}.dist-info"
         info.mkdir(parents=True, exist_ok=True)
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\\nName: {{name}}\\nVersion: {{version}}\\n")
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\\nName: {name}\\nVersion: {version}\\n")
     (site / "torch").mkdir(parents=True, exist_ok=True)
     (site / "torch/version.py").write_text("cuda: Optional[str] = None\\nhip: Optional[str] = None\\n")
 if "config" in sys.argv:
@@ -270,7 +276,7 @@ if "config" in sys.argv:
 def checkout(tmp_path, monkeypatch):
     """A folder with an environment whose Python is the stand-in, on a machine without a GPU."""
     if sys.platform == "win32":
-        pytest.skip("the stand-in for Python is a script with a first line, which Windows does not start")
+        pytest.skip("the stand-in for Python is a shell script")
     root = tmp_path / "a folder with blanks; & $signs"
     (root / "trainer").mkdir(parents=True)
     (root / "trainer" / "constraints.txt").write_text("torch==2.13.0\nlorem-ipsum==1.0\n", encoding="utf-8")
@@ -279,7 +285,9 @@ def checkout(tmp_path, monkeypatch):
     (root / "pyproject.toml").write_text(project, encoding="utf-8")
     python = root / ".venv" / "bin" / "python"
     python.parent.mkdir(parents=True)
-    python.write_text(FAKE_PYTHON.format(real=sys.executable), encoding="utf-8")
+    (python.parent / "stand_in.py").write_text(FAKE_PYTHON, encoding="utf-8")
+    start = f'exec {shlex.quote(sys.executable)} -S "$(dirname "$0")/stand_in.py" "$@"'
+    python.write_text(f"#!/bin/sh\n{start}\n", encoding="utf-8")
     python.chmod(0o755)
     (root / ".venv" / "pyvenv.cfg").write_text("version = 3.12.1\n", encoding="utf-8")
     monkeypatch.setattr(install, "probe", lambda root: Machine(root=str(root)))
