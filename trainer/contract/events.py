@@ -176,22 +176,22 @@ class Reader:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._offset = 0
+        self.offset = 0  # bytes read so far: whole lines only
 
     def new(self) -> Iterator[Event]:
         """Events added since the last call, in order. A missing file has none."""
         try:
             with open(self.path, "rb") as file:
                 file.seek(0, 2)
-                if file.tell() < self._offset:
-                    self._offset = 0
-                file.seek(self._offset)
+                if file.tell() < self.offset:
+                    self.offset = 0
+                file.seek(self.offset)
                 data = file.read()
         except FileNotFoundError:
             return
         whole = data[: data.rfind(b"\n") + 1]
-        self._offset += len(whole)
-        for line in whole.decode("utf-8", errors="replace").splitlines():
+        self.offset += len(whole)
+        for line in whole.decode("utf-8", errors="replace").split("\n"):  # splitlines() would cut at U+2028 in a prompt
             event = from_line(line)
             if event is not None:
                 yield event

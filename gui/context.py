@@ -1,0 +1,18 @@
+"""What the tabs are built from: the facts of this checkout and computer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from trainer.contract.machine import Machine
+
+
+@dataclass(frozen=True)
+class Context:
+    """`root`: the checkout. `runs`: the runs folder that the page shows and starts runs in. `machine`: this computer's
+    settings."""
+
+    root: Path
+    runs: Path
+    machine: Machine
