@@ -18,11 +18,14 @@ from trainer.contract.families import Recognised
 
 @dataclass(frozen=True)
 class ModelFiles:
-    """Where the base model lies: `path` a file, a diffusers folder or a hub id; `vae` a separate one or ""."""
+    """Where the base model lies: `path` a file, a diffusers folder or a hub id; `vae` a separate one or "".
+
+    `prediction` is what the user insists on ("epsilon", "v"), "" to go by the model itself."""
 
     path: str
     recognised: Recognised
     vae: str = ""
+    prediction: str = ""
 
 
 @dataclass(frozen=True)

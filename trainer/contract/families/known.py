@@ -18,7 +18,7 @@ _PREFIXES = ("model.diffusion_model.", "diffusion_model.", "net.")
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """A family whose files hold all of `names`; `width`: the last dimension of the first of them, where that decides."""
+    """A family whose files hold all of `names`; `width`: the last dimension of the first of them, if that decides."""
 
     family: str
     prediction: str
@@ -134,7 +134,7 @@ def other_kind(header: Header) -> str:
         return "a ControlNet"
     if any(n in ("emb_params", "clip_l", "clip_g", "string_to_param", "*") for n in names) and len(names) < 5:
         return "a textual-inversion embedding"
-    if any(n.endswith("decoder.conv_in.weight") or n.endswith("decoder.conv1.weight") for n in names):
+    if any(n.endswith(("decoder.conv_in.weight", "decoder.conv1.weight")) for n in names):
         without_vae = [n for n in names if not n.startswith(("first_stage_model.", "encoder.", "decoder.", "vae."))]
         if len(without_vae) < 12:
             return "a VAE"

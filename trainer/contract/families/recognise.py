@@ -1,4 +1,4 @@
-"""Which family a checkpoint is of, from headers and small JSON files alone: no weights are read, nothing is executed."""
+"""Which family a checkpoint is of, from headers and small JSON files: no weights are read, nothing is executed."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def _json(path: Path) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def _weights(folder: Path) -> Path | None:
+def part_weights(folder: Path) -> Path | None:
     """The weights of one part: the plain file, else its fp16 variant; safetensors before pickles."""
     for ending in (".safetensors", ".fp16.safetensors", ".bin", ".fp16.bin"):
         for stem in (*_WEIGHTS, "pytorch_model"):
@@ -110,7 +110,7 @@ def _weights(folder: Path) -> Path | None:
 
 def _part_header(folder: Path, part: str) -> dict[str, tuple[int, ...]]:
     """Tensors of one part of a diffusers folder, with the part's name in front. CLIP's old prefix is left out."""
-    weights = _weights(folder / part)
+    weights = part_weights(folder / part)
     if weights is None:
         return {}
     try:

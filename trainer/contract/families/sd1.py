@@ -136,9 +136,7 @@ class StableDiffusion1Facts:
             shapes |= {name: shape for name, shape in _standard_shapes().items() if _TEXT.match(name)}
         total = 0
         for name, shape in shapes.items():
-            if text_encoder and _TEXT.match(name):
-                total += _lora_size(shape, rank)
-            elif unet and _ATTENTION.match(name):
+            if (text_encoder and _TEXT.match(name)) or (unet and _ATTENTION.match(name)):
                 total += _lora_size(shape, rank)
             elif unet and conv_rank and _RESIDUAL.match(name):
                 total += _lora_size(shape, conv_rank if shape[2:] not in ((), (1, 1)) else rank)

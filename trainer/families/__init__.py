@@ -1,0 +1,1 @@
+"""The tensor half of each model family: load, encode, predict, decode."""

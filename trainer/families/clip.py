@@ -1,0 +1,108 @@
+"""CLIP's tokenizer and text encoder as Stable Diffusion uses them: pieces of 75 tokens, clip skip.
+
+Legend: B captions, P pieces of a caption, T tokens (77 a piece), D width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .loading import model_problem
+
+PIECE = 75
+# Repositories that hold CLIP-L's vocabulary, the folder in them, the smallest first.
+_VOCABULARIES = (
+    ("openai/clip-vit-large-patch14", ""),
+    ("stable-diffusion-v1-5/stable-diffusion-v1-5", "tokenizer"),
+    ("CompVis/stable-diffusion-v1-4", "tokenizer"),
+    ("runwayml/stable-diffusion-v1-5", "tokenizer"),
+)
+_USER_FOLDER = Path(__file__).parents[2] / "presets" / "user" / "tokenizer"
+
+
+def load_tokenizer(folders: Sequence[Path]) -> Any:
+    """CLIP's tokenizer from the first of `folders` that holds one, else presets/user/tokenizer, else the local hub cache,
+    else the hub. Problems names the files and where to put them."""
+    from transformers import CLIPTokenizer
+
+    place = next((f for f in (*folders, _USER_FOLDER) if _holds_vocabulary(f)), None) or _cached() or _fetched()
+    if place is None:
+        raise model_problem(
+            "model.path",
+            "the tokenizer's vocabulary is neither beside the model nor in the local hub cache, and the hub cannot be "
+            "reached",
+            f"put vocab.json and merges.txt of {_VOCABULARIES[0][0]} (or a tokenizer.json) in "
+            f"{folders[0] if folders else _USER_FOLDER} or {_USER_FOLDER}",
+        )
+    return CLIPTokenizer.from_pretrained(str(place), local_files_only=True)
+
+
+def _holds_vocabulary(folder: Path) -> bool:
+    pair = (folder / "vocab.json").is_file() and (folder / "merges.txt").is_file()
+    return pair or (folder / "tokenizer.json").is_file()
+
+
+def _cached() -> Path | None:
+    from huggingface_hub import try_to_load_from_cache
+
+    for repository, folder in _VOCABULARIES:
+        found = try_to_load_from_cache(repository, f"{folder}/vocab.json".lstrip("/"))
+        if isinstance(found, str) and _holds_vocabulary(Path(found).parent):
+            return Path(found).parent
+    return None
+
+
+def _fetched() -> Path | None:
+    from huggingface_hub import hf_hub_download
+
+    repository = _VOCABULARIES[0][0]
+    try:
+        files = [hf_hub_download(repository, name) for name in ("vocab.json", "merges.txt")]
+    except Exception:
+        return None
+    return Path(files[0]).parent
+
+
+def token_ids(tokenizer: Any, caption: str) -> list[int]:
+    """A caption's tokens without begin and end marks, not cut."""
+    ids: list[int] = tokenizer(caption, add_special_tokens=False, truncation=False, verbose=False)["input_ids"]
+    return ids
+
+
+def pieces(tokenizer: Any, captions: Sequence[str], max_tokens: int) -> Tensor:
+    """Token ids [B, P, 77]: each piece of 75 between a begin and an end mark, filled with the padding token.
+
+    What is longer than `max_tokens` is cut, as Kohya does."""
+    count = max_tokens // PIECE
+    rows = []
+    for caption in captions:
+        ids = token_ids(tokenizer, caption)[:max_tokens]
+        end = [] if len(ids) == max_tokens else [tokenizer.eos_token_id]
+        ids = ids + end + [tokenizer.pad_token_id] * (max_tokens - len(ids) - len(end))
+        marks = tokenizer.bos_token_id, tokenizer.eos_token_id
+        rows.append([[marks[0], *ids[i * PIECE : (i + 1) * PIECE], marks[1]] for i in range(count)])
+    return torch.tensor(rows)
+
+
+def encode(encoder: nn.Module, ids_BPT: Tensor, clip_skip: int) -> Tensor:
+    """Hidden states [B, 75 P + 2, D]: the pieces joined, with the first begin mark and the last end mark.
+
+    `clip_skip` 1 is the last layer, n the n-th from the end; the final layer norm is applied to either (as Kohya and
+    diffusers do)."""
+    batch, count, length = ids_BPT.shape
+    flat = ids_BPT.reshape(batch * count, length)
+    if clip_skip == 1:
+        hidden = encoder(flat).last_hidden_state
+    else:
+        states = encoder(flat, output_hidden_states=True).hidden_states
+        hidden = encoder.final_layer_norm(states[-clip_skip])  # type: ignore[operator]
+    if count == 1:
+        return hidden
+    hidden = hidden.reshape(batch, count, length, -1)
+    inner = hidden[:, :, 1:-1].flatten(1, 2)
+    return torch.cat([hidden[:, 0, :1], inner, hidden[:, -1, -1:]], dim=1)

@@ -1,0 +1,46 @@
+"""Models from the Hugging Face hub: the local hub cache first, then the network; offline is one clear error."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from trainer.contract.families.recognise import cached_snapshot
+
+from .loading import model_problem
+
+_PARTS = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
+_SMALL = ["model_index.json", *(f"{part}/*.{ending}" for part in _PARTS for ending in ("json", "txt"))]
+_WEIGHTS = ("unet", "vae", "text_encoder")
+
+
+def snapshot(hub_id: str) -> Path:
+    """The folder of a hub model with all that training needs, downloaded if it is not there yet."""
+    cached = cached_snapshot(hub_id)
+    if cached and all(_has_weights(cached / part) for part in _WEIGHTS):
+        return cached
+    from huggingface_hub import list_repo_files, snapshot_download
+
+    try:
+        wanted = _smallest_set(list_repo_files(hub_id))
+        return Path(snapshot_download(hub_id, allow_patterns=[*_SMALL, *wanted]))
+    except Exception as error:
+        why = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise model_problem(
+            "model.path",
+            f"{hub_id} is not in the local hub cache and cannot be fetched from the hub ({why[:160]})",
+            "check the name and the network, or choose a model file on this machine",
+        ) from None
+
+
+def _has_weights(folder: Path) -> bool:
+    return any(folder.glob("*.safetensors")) or any(folder.glob("*.bin"))
+
+
+def _smallest_set(files: list[str]) -> list[str]:
+    """One weights file a part: safetensors before pickles, the plain one before variants."""
+    chosen = []
+    for part in _WEIGHTS:
+        weights = [f for f in files if f.startswith(f"{part}/") and f.endswith((".safetensors", ".bin"))]
+        weights = [f for f in weights if "non_ema" not in f and "flax" not in f and "openvino" not in f]
+        chosen += sorted(weights, key=lambda f: (not f.endswith(".safetensors"), f.count("."), f))[:1]
+    return chosen

@@ -1,0 +1,1 @@
+"""Adapter files: tensors, metadata, names, retention."""
