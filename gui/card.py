@@ -1,0 +1,153 @@
+"""How a run ended, as a card: the file and how to use it, before and after; or the cause of a failure."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from gui import panels
+from gui.text import escape
+from gui.watch import RunView
+from trainer.contract import preset
+from trainer.contract.events import Sampled, Saved
+from trainer.contract.problems import Problems
+from trainer.contract.rundir import RunDir, RunState
+
+
+def ending(run: RunDir, state: RunState, view: RunView, lines: list[str]) -> str:
+    """The card of a run that is over; "" while it runs."""
+    show = {"done": _done, "stopped": _done, "failed": _failed, "interrupted": _interrupted}.get(state.state)
+    return show(run, state, view, lines) if show else ""
+
+
+def warnings(view: RunView) -> str:
+    """What the user should know and what did not stop the run, each said once."""
+    said = list(dict.fromkeys(event.text for event in view.warnings))
+    if view.not_numbers:
+        said.append(f"The loss was not a number in {view.not_numbers} steps.")
+    items = "".join(f"<li>{escape(text)}</li>" for text in said)
+    return f'<ul class="warned">{items}</ul>' if items else ""
+
+
+def trigger_word(run: RunDir) -> str:
+    """The trigger word of the run's own preset."""
+    try:
+        return preset.load(run.preset).captions.trigger
+    except (Problems, OSError):
+        return ""
+
+
+def final_file(run: RunDir, state: RunState, view: RunView) -> tuple[Path, int] | None:
+    """The adapter that the run ended with and its size in bytes, where the file is still there."""
+    named = [event.file for event in reversed(view.saved) if event.what == "final"]
+    named += [view.finished.file] if view.finished and view.finished.file else []
+    named += [state.adapter] if state.adapter else []
+    named += [event.file for event in reversed(view.saved)]
+    for name in named:
+        path = panels.inside(run, name)
+        if path is not None and path.is_file():
+            return path, path.stat().st_size
+    return None
+
+
+def _done(run: RunDir, state: RunState, view: RunView, _lines: list[str]) -> str:
+    early = {"stopped": "Stopped by you", "stopped early": "Stopped early: the held-out loss no longer fell"}
+    how = view.finished.how if view.finished else state.state
+    head = f"{early.get(how, 'Done')} after {max(view.step, state.step)} steps"
+    found = final_file(run, state, view)
+    body = _use(run, *found) if found else "<p>No LoRA file lies in the run folder: it was removed or never saved.</p>"
+    return f'<div class="card good"><h3>{escape(head)}</h3>{body}{_others(run, view, found)}{before_after(run, view)}</div>'
+
+
+def _use(run: RunDir, path: Path, count: int) -> str:
+    trigger = trigger_word(run)
+    word = _copyable(trigger) if trigger else "none: it always applies"
+    prompt = _copyable(f"<lora:{path.stem}:1.0>" + (f" {trigger}" if trigger else ""))
+    rows = [
+        ("LoRA file", f"<b>{escape(path.name)}</b> ({panels.size(count)})"),
+        ("Where it lies", _copyable(str(path))),
+        ("Trigger word", word),
+        ("Strength to try", "1.0 first; 0.6 to 0.8 where it takes over the picture"),
+        ("In a prompt", prompt),
+    ]
+    url = escape(panels.file_url(path))
+    button = f'<a class="download" href="{url}" download="{escape(path.name)}">Download the LoRA</a>'
+    cells = "".join(f"<dt>{name}</dt><dd>{value}</dd>" for name, value in rows)
+    return f'<dl class="facts">{cells}</dl><p>{button}</p>'
+
+
+def _copyable(text: str) -> str:
+    """Text with a button that copies it (the tab's script answers the click)."""
+    return (
+        f'<span class="copyable"><code>{escape(text)}</code>'
+        f'<button type="button" class="copy" data-copy="{escape(text)}" aria-label="copy">copy</button></span>'
+    )
+
+
+def _others(run: RunDir, view: RunView, found: tuple[Path, int] | None) -> str:
+    """In-between files that are still there."""
+    links = []
+    for event in view.saved:
+        path = panels.inside(run, event.file)
+        if path is not None and path.is_file() and (found is None or path != found[0]):
+            links.append(_link(path, event))
+    return (
+        f"<details><summary>{len(links)} more saved files</summary><ul>{''.join(links)}</ul></details>" if links else ""
+    )
+
+
+def _link(path: Path, event: Saved) -> str:
+    what = f"step {event.step}, {panels.size(path.stat().st_size)}" + (
+        "" if event.what == "in between" else f", {event.what}"
+    )
+    url = escape(panels.file_url(path))
+    return f'<li><a href="{url}" download="{escape(path.name)}">{escape(path.name)}</a> ({escape(what)})</li>'
+
+
+def before_after(run: RunDir, view: RunView) -> str:
+    """The first and the last pictures of the same prompt and seed, side by side."""
+    rounds = [event for event in view.samples if event.files]
+    if len(rounds) < 2 or rounds[0].step == rounds[-1].step:
+        return ""
+    first, last = _by_prompt(rounds[0]), _by_prompt(rounds[-1])
+    names = ("before" if rounds[0].step == 0 else f"step {rounds[0].step}", f"after, step {rounds[-1].step}")
+    pairs = []
+    for key in last:
+        if key in first:
+            prompt, seed = key
+            note = f"same seed {seed}" if seed is not None else ""
+            sides = [panels.picture(run, rows[key], name) for rows, name in ((first, names[0]), (last, names[1]))]
+            said = f'<p class="prompt">{escape(prompt or "(empty prompt)")} <small>{note}</small></p>'
+            pairs.append(f'<div class="pair">{said}<div class="pictures">{"".join(sides)}</div></div>')
+    return f'<h4>Before and after</h4><div class="pairs">{"".join(pairs)}</div>' if pairs else ""
+
+
+def _by_prompt(event: Sampled) -> dict[tuple[str, int | None], str]:
+    seeds: list[int | None] = [*event.seeds, *[None] * len(event.files)]
+    return {(prompt, seed): file for file, prompt, seed in zip(event.files, event.prompts, seeds)}
+
+
+def _failed(run: RunDir, state: RunState, view: RunView, lines: list[str]) -> str:
+    cause = (view.failed.cause if view.failed else "") or state.cause or "It ended without saying why."
+    problems = "".join(f"<li>{escape(text)}</li>" for text in (view.failed.problems if view.failed else []))
+    listed = f"<ul>{problems}</ul>" if problems else ""
+    return f'<div class="card bad"><h3>Failed: {escape(cause)}</h3>{listed}{_last_lines(run, lines)}{_kept(run, view)}</div>'
+
+
+def _interrupted(run: RunDir, state: RunState, view: RunView, lines: list[str]) -> str:
+    text = (
+        f"Interrupted at step {max(view.step, state.step)}: {state.cause or 'its process is gone'}. The computer was "
+        "switched off, or something ended the process. What was saved before is whole."
+    )
+    return f'<div class="card bad"><h3>{escape(text)}</h3>{_last_lines(run, lines)}{_kept(run, view)}</div>'
+
+
+def _last_lines(run: RunDir, lines: list[str]) -> str:
+    if not lines:
+        return ""
+    text = escape("\n".join(lines[-20:]))
+    return f"<p>Its last lines ({escape(run.console.name)} holds all):</p><pre>{text}</pre>"
+
+
+def _kept(run: RunDir, view: RunView) -> str:
+    """The files that a run left although it did not get to its end."""
+    return _others(run, view, None)

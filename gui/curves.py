@@ -1,0 +1,63 @@
+"""Curves for the screen: fewer points that look the same, and a smooth line that does not lag behind."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+Points = list[tuple[float, float]]
+
+
+def finite(steps: Sequence[float], values: Sequence[float]) -> tuple[list[float], list[float]]:
+    """The pairs whose value is a number."""
+    kept = [(step, value) for step, value in zip(steps, values) if math.isfinite(value)]
+    return [step for step, _ in kept], [value for _, value in kept]
+
+
+def _slices(length: int, pieces: int) -> list[tuple[int, int]]:
+    edges = [round(i * length / pieces) for i in range(pieces + 1)]
+    return [(a, b) for a, b in zip(edges, edges[1:]) if b > a]
+
+
+def thin(steps: Sequence[float], values: Sequence[float], points: int = 600) -> Points:
+    """At most `points` pairs: the lowest and highest of each stretch, in their order, so that no peak is lost."""
+    if len(values) <= points:
+        return list(zip(steps, values))
+    kept: Points = []
+    for start, end in _slices(len(values), points // 2):
+        stretch = values[start:end]
+        low, high = start + _index(stretch, min(stretch)), start + _index(stretch, max(stretch))
+        kept += [(steps[i], values[i]) for i in sorted({low, high})]
+    return kept
+
+
+def _index(stretch: Sequence[float], value: float) -> int:
+    return stretch.index(value)
+
+
+def smooth(steps: Sequence[float], values: Sequence[float], points: int = 300, width: float = 0.03) -> Points:
+    """A zero-phase mean: each point is weighed over both sides by exp(-distance / (width x length)), so that the line
+    neither lags behind the curve nor sags at its ends. `width` is a share of the whole, never below two points."""
+    count = len(values)
+    if count < 3:
+        return list(zip(steps, values))
+    pieces = _slices(count, min(points, count))
+    weights = [float(b - a) for a, b in pieces]
+    sums = [math.fsum(values[a:b]) for a, b in pieces]
+    places = [steps[(a + b - 1) // 2] for a, b in pieces]
+    decay = math.exp(-1.0 / max(2.0, width * len(pieces)))
+    totals, norms = _both_ways(sums, decay), _both_ways(weights, decay)
+    return [(place, total / norm) for place, total, norm in zip(places, totals, norms)]
+
+
+def _both_ways(values: Sequence[float], decay: float) -> list[float]:
+    """Sum over j of values[j] * decay^|i - j|, in two passes."""
+    forward, carried = [], 0.0
+    for value in values:
+        carried = carried * decay + value
+        forward.append(carried)
+    result, carried = [0.0] * len(values), 0.0
+    for i in range(len(values) - 1, -1, -1):
+        result[i] = forward[i] + carried
+        carried = (carried + values[i]) * decay
+    return result

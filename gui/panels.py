@@ -1,0 +1,222 @@
+"""The parts of the live view as HTML. Every text from a run passes `escape`: names, prompts, causes, console lines."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from urllib.parse import quote
+
+from gui import charts
+from gui.text import escape
+from gui.watch import Row, RunView
+from trainer.contract.events import Sampled
+from trainer.contract.rundir import RunDir, RunState
+
+WORDS = {
+    "starting": "starting",
+    "running": "running",
+    "done": "done",
+    "stopped": "stopped",
+    "failed": "failed",
+    "interrupted": "interrupted",
+}
+SHOWN_GROUPS = 6
+"""Rounds of samples that are open; the ones between them and the first are folded away."""
+
+
+def duration(seconds: float) -> str:
+    """1:05, 12:30, 2:05:00."""
+    whole = max(0, round(seconds))
+    hours, minutes, rest = whole // 3600, whole % 3600 // 60, whole % 60
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def size(count: int) -> str:
+    """9.4 MB, 288 MB, 620 kB; 10^6 bytes each MB, as file managers and download pages count."""
+    for unit, factor in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if count >= factor:
+            value = count / factor
+            return f"{value:.1f} {unit}" if value < 100 else f"{value:.0f} {unit}"
+    return f"{count} bytes"
+
+
+def when(seconds: float) -> str:
+    """The date and minute, in the computer's own time."""
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(seconds)) if seconds else ""
+
+
+def file_url(path: Path) -> str:
+    """The address of a file of a run folder. Relative, so that it holds behind a proxy with a path of its own."""
+    return "gradio_api/file=" + quote(path.resolve().as_posix(), safe="/:")
+
+
+def state_mark(state: str) -> str:
+    """A coloured dot and the word: never the colour alone."""
+    word = WORDS.get(state, state)
+    return f'<span class="state {escape(word)}"><i></i>{escape(word)}</span>'
+
+
+def run_list(rows: Sequence[Row], chosen: str) -> str:
+    """The runs as a table; a row is chosen by a click or, from the keyboard, by its name."""
+    if not rows:
+        return '<p class="quiet">No runs yet. Fill in the Train tab and press "Start training".</p>'
+    head = "".join(f"<th{kind}>{name}</th>" for name, kind in _COLUMNS)
+    body = "".join(_list_row(row, row.id == chosen) for row in rows)
+    return f'<table class="runs"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+
+
+_NUMBER = ' class="number"'
+_COLUMNS = (("Run", ""), ("State", ""), ("Step", _NUMBER), ("Loss", _NUMBER), ("Started", ""), ("Took", _NUMBER))
+
+
+def _list_row(row: Row, chosen: bool) -> str:
+    steps = f"{row.step} / {row.total_steps}" if row.total_steps else str(row.step or "")
+    loss = f"{row.loss:.4f}" if row.loss is not None else ""
+    current = ' aria-current="true"' if chosen else ""
+    name = f'<button type="button" class="pick"{current}>{escape(row.state.name or row.id)}</button>'
+    cells = [name, state_mark(row.state.state)]
+    numbers = [f'<td class="number">{escape(text)}</td>' for text in (steps, loss)]
+    tail = f'<td class="when">{when(row.state.created)}</td><td class="number">{duration(row.seconds)}</td>'
+    kind = ' class="chosen"' if chosen else ""
+    start = "".join(f"<td>{cell}</td>" for cell in cells)
+    return f'<tr data-run="{escape(row.id)}"{kind}>{start}{"".join(numbers)}{tail}</tr>'
+
+
+def progress(state: RunState, view: RunView, waiting: Iterable[str], seconds: float) -> str:
+    """Name, state, bar, time left and the figures."""
+    total = view.total_steps or state.total_steps
+    step = max(view.step, state.step)
+    share = min(1.0, step / total) if total else 0.0
+    alive = state.state in ("starting", "running")
+    title = (
+        f"<h3>{escape(state.name)}</h3>{state_mark(state.state)}<span class='line'>{_line(state, view, waiting)}</span>"
+    )
+    label = f"step {step} of {total}" if total else "not begun"
+    bar = (
+        f'<div class="bar {escape(state.state)}" role="progressbar" aria-label="{label}" aria-valuemin="0" '
+        f'aria-valuemax="100" aria-valuenow="{round(100 * share)}"><i style="width:{100 * share:.2f}%"></i></div>'
+    )
+    left = view.eta_s if alive else None
+    times = f"{duration(seconds)} so far" if alive else f"took {duration(seconds)}"
+    times += f" · about {duration(left)} left" if left is not None and step < total else ""
+    under = f'<div class="under"><span>{label} · {share:.0%}</span><span>{times}</span></div>'
+    return f'<div class="progress"><div class="title">{title}</div>{bar}{under}{_figures(view, state)}</div>'
+
+
+def _line(state: RunState, view: RunView, waiting: Iterable[str]) -> str:
+    """What is going on, in words."""
+    if state.state not in ("starting", "running"):
+        return ""
+    asked = [_WAITING[word] for word in _WAITING if word in waiting]
+    return escape(" · ".join([*([view.phase] if view.phase else []), *asked]))
+
+
+_WAITING = {
+    "stop": "stopping after the step in hand, everything gets saved",
+    "save": "saving after the step in hand",
+    "sample": "drawing samples after the step in hand",
+}
+
+
+def _figures(view: RunView, state: RunState) -> str:
+    smooth = view.smooth_losses()
+    seconds = view.step_seconds
+    speed = (f"{1 / seconds:.2f} it/s" if seconds < 1 else f"{seconds:.2f} s/it") if seconds else ""
+    epochs = f" / {view.started.total_epochs:g}" if view.started else ""
+    rates = [f"{charts.number(pair[1][-1])}{f' {group}' if len(view.rates) > 1 else ''}" for group, pair in _last(view)]
+    per_second = view.images_per_second
+    rows = [
+        ("Epoch", f"{view.epoch:.2f}{epochs}" if view.step else ""),
+        ("Loss, smoothed", f"{smooth[-1][1]:.4f}" if smooth else ""),
+        ("Learning rate", ", ".join(rates)),
+        ("Speed", speed),
+        ("Images", f"{per_second:.1f} /s" if per_second else ""),
+        ("Device", (view.started.device if view.started else "") or state.device),
+    ]
+    cells = "".join(f"<div><dt>{name}</dt><dd>{escape(value)}</dd></div>" for name, value in rows if value)
+    return f'<dl class="figures">{cells}</dl>' if cells else ""
+
+
+def _last(view: RunView) -> list[tuple[str, tuple[Sequence[float], Sequence[float]]]]:
+    return [(group, pair) for group, pair in view.rates.items() if pair[1]]
+
+
+def curves(view: RunView, log: bool) -> str:
+    """Training loss with the held-out loss on one chart, the applied learning rates below."""
+    end = float(view.total_steps)
+    checks = [(float(event.step), event.loss) for event in view.validations]
+    same = [(float(event.step), event.train_loss) for event in view.validations if event.train_loss is not None]
+    loss = [
+        charts.Series("each step", view.raw_losses(), "faint", 1),
+        charts.Series("smoothed", view.smooth_losses(), "line", 1),
+        charts.Series("held-out images", checks, "points", 2),
+        charts.Series("same check on training images", same, "points", 3),
+    ]
+    groups = view.rate_curves()
+    rates = [
+        charts.Series(group.replace("_", " "), points, "line", 1 + i % 4)
+        for i, (group, points) in enumerate(groups.items())
+    ]
+    return charts.line_chart(loss, title="Loss", height_px=260, log=log, x_end=end) + charts.line_chart(
+        rates, title="Learning rate", height_px=130, x_end=end
+    )
+
+
+def samples(run: RunDir, view: RunView) -> str:
+    """Pictures by step, newest first; the first round stays in sight for comparison."""
+    groups = [event for event in view.samples if event.files]
+    if not groups:
+        return ""
+    newest = list(reversed(groups))
+    if len(newest) <= SHOWN_GROUPS:
+        return "".join(_round(run, event) for event in newest)
+    open_part = "".join(_round(run, event) for event in newest[: SHOWN_GROUPS - 1])
+    between = "".join(_round(run, event) for event in newest[SHOWN_GROUPS - 1 : -1])
+    count = len(newest) - SHOWN_GROUPS
+    folded = f"<details><summary>{count} earlier rounds</summary>{between}</details>"
+    return open_part + folded + _round(run, newest[-1])
+
+
+def _round(run: RunDir, event: Sampled) -> str:
+    head = "before training" if event.step == 0 else f"step {event.step}"
+    return (
+        f'<section class="round"><h4>{head}</h4><div class="pictures">{"".join(_pictures(run, event))}</div></section>'
+    )
+
+
+def _pictures(run: RunDir, event: Sampled) -> list[str]:
+    prompts = [*event.prompts, *[""] * len(event.files)]
+    seeds = [f"seed {seed}" for seed in event.seeds] + [""] * len(event.files)
+    return [picture(run, file, prompt, seed) for file, prompt, seed in zip(event.files, prompts, seeds)]
+
+
+def picture(run: RunDir, file: str, prompt: str, note: str = "") -> str:
+    """One picture with its prompt; a click opens it in full. A file outside the run folder is not shown."""
+    path = inside(run, file)
+    if path is None:
+        return ""
+    url, said = escape(file_url(path)), escape(prompt or "(empty prompt)")
+    small = f"<small>{escape(note)}</small>" if note else ""
+    return (
+        f'<figure class="picture"><a href="{url}" target="_blank" rel="noopener">'
+        f'<img src="{url}" alt="{said}" loading="lazy" decoding="async"></a>'
+        f'<figcaption title="{said}"><span>{said}</span>{small}</figcaption></figure>'
+    )
+
+
+def inside(run: RunDir, file: str) -> Path | None:
+    """The file of a run folder that an event names, or None where it would lie outside."""
+    try:
+        path = (run.path / file).resolve()
+        return path if path.is_relative_to(run.path.resolve()) else None
+    except (OSError, ValueError):
+        return None
+
+
+def console(lines: Sequence[str]) -> str:
+    """The log's tail. The box holds its newest line in sight by itself (its column runs upwards)."""
+    if not lines:
+        return ""
+    text = escape("\n".join(lines))
+    return f'<div class="console" tabindex="0" role="log" aria-label="console"><pre>{text}</pre></div>'

@@ -1,0 +1,183 @@
+"""The Runs tab: all runs, and one of them live. One timer looks for news each second; what has not changed is not sent,
+so nothing flickers, jumps or loses its place. All it knows comes from the run folders."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from gradio.context import Context as Building
+
+from gui import card, charts, jobs, panels
+from gui.context import Context
+from gui.watch import RunView, Watcher, console_tail, pending
+from trainer.contract.rundir import Request, RunDir, RunState
+
+CSS = charts.CSS + (Path(__file__).with_suffix(".css")).read_text(encoding="utf-8")
+
+PARTS = ("list", "progress", "ending", "warnings", "curves", "samples", "console")
+"""The pieces of the view, in the order of the page."""
+
+_PICK = """
+element.addEventListener('click', event => {
+  const row = event.target.closest('tr[data-run]');
+  if (row) trigger('click', {run: row.dataset.run});
+});
+"""
+_COPY = """
+element.addEventListener('click', async event => {
+  const button = event.target.closest('button.copy');
+  if (!button) return;
+  const text = button.dataset.copy;
+  try { await navigator.clipboard.writeText(text); }
+  catch { const box = document.createElement('textarea'); box.value = text; document.body.append(box);
+          box.select(); document.execCommand('copy'); box.remove(); }
+  button.textContent = 'copied';
+  setTimeout(() => { button.textContent = 'copy'; }, 1500);
+});
+"""
+
+_watchers: dict[Path, Watcher] = {}
+
+
+def watcher(runs: Path) -> Watcher:
+    """The watcher of a runs folder: one for all sessions."""
+    return _watchers.setdefault(Path(runs).resolve(), Watcher(Path(runs).resolve()))
+
+
+@dataclass(frozen=True)
+class RunsTab:
+    """What other tabs use: put a run's id into `chosen` to show it; "" shows the newest that runs."""
+
+    chosen: gr.State
+
+
+@dataclass(frozen=True)
+class _Controls:
+    row: gr.Row
+    stop: gr.Button
+    save: gr.Button
+    sample: gr.Button
+    end: gr.Button
+
+
+def build(context: Context) -> RunsTab:
+    """Put the tab's components into the page that is being built, and start its clock."""
+    watching = watcher(context.runs)
+    chosen, sent = gr.State(""), gr.State({})
+    areas: dict[str, Any] = {}
+    with gr.Row(elem_classes="runs-page"):
+        with gr.Column(scale=4, min_width=280, elem_classes="runs-side"):
+            areas["list"] = gr.HTML(elem_id="runs-list", js_on_load=_PICK)
+        with gr.Column(scale=8, min_width=320):
+            areas["progress"] = gr.HTML(elem_id="run-progress")
+            controls = _controls()
+            for name in ("ending", "warnings"):
+                areas[name] = gr.HTML(elem_id=f"run-{name}", js_on_load=_COPY if name == "ending" else None)
+            log = gr.Checkbox(False, label="Logarithmic loss axis", elem_id="run-log", container=False)
+            areas["curves"] = gr.HTML(elem_id="run-curves")
+            areas["samples"] = gr.HTML(elem_id="run-samples")
+            areas["console"] = gr.HTML(elem_id="run-console")
+
+    def look(run_id: str, logarithmic: bool, known: dict[str, Any]) -> list[Any]:
+        return _news(watching, run_id, logarithmic, known)
+
+    def pick(event: gr.EventData, logarithmic: bool, known: dict[str, Any]) -> list[Any]:
+        run_id = str(event._data.get("run", ""))
+        return [run_id, *look(run_id, logarithmic, known)]
+
+    outputs = [*(areas[name] for name in PARTS), controls.row, controls.end, sent]
+    quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "queue": False}
+    inputs = [chosen, log, sent]
+    page = Building.root_block
+    if page is not None:
+        page.load(look, inputs, outputs, **quiet)
+    gr.Timer(1.0).tick(look, inputs, outputs, trigger_mode="once", **quiet)
+    log.input(look, inputs, outputs, trigger_mode="always_last", **quiet)
+    chosen.change(look, inputs, outputs, **quiet)
+    areas["list"].click(pick, [log, sent], [chosen, *outputs], **quiet)
+    for button, what in ((controls.stop, "stop"), (controls.save, "save"), (controls.sample, "sample")):
+        button.click(_asker(watching, what), inputs, outputs, **quiet)
+    controls.end.click(_ender(watching), inputs, outputs, **quiet)
+    return RunsTab(chosen)
+
+
+def _controls() -> _Controls:
+    with gr.Row(visible=False, elem_id="run-controls") as row:
+        stop = gr.Button("Stop", variant="stop", size="sm", elem_id="run-stop")
+        save = gr.Button("Save now", size="sm", elem_id="run-save")
+        sample = gr.Button("Sample now", size="sm", elem_id="run-sample")
+        end = gr.Button(
+            "End at once, lose the step in hand", variant="stop", size="sm", visible=False, elem_id="run-end"
+        )
+    return _Controls(row, stop, save, sample, end)
+
+
+def _news(watching: Watcher, run_id: str, log: bool, known: dict[str, Any]) -> list[Any]:
+    """What is new for one session since it was last told; `known` is what it was told."""
+    told, answers = dict(known), []
+    run = watching.run(run_id) or watching.run(watching.first_choice())
+    rows = watching.rows()
+    with watching.lock:
+        texts = {"list": panels.run_list(rows, run.id if run else ""), **_run_parts(watching, run, log)}
+    for name in PARTS:
+        text = texts.get(name, "")
+        answers.append(gr.skip() if told.get(name, "") == hash(text) else text)
+        told[name] = hash(text)
+    alive, stopping = _alive(watching, run)
+    for name, shown in (("controls", alive), ("end", stopping)):
+        answers.append(gr.skip() if told.get(name) == shown else gr.update(visible=shown))
+        told[name] = shown
+    return [*answers, told if told != known else gr.skip()]
+
+
+def _alive(watching: Watcher, run: RunDir | None) -> tuple[bool, bool]:
+    """Whether the run takes requests, and whether it has been asked to stop."""
+    state = watching.state(run) if run else None
+    alive = state is not None and state.state in ("starting", "running")
+    return alive, alive and run is not None and "stop" in pending(run)
+
+
+def _run_parts(watching: Watcher, run: RunDir | None, log: bool) -> dict[str, str]:
+    state = watching.state(run) if run else None
+    if run is None or state is None:
+        return {}
+    view, lines = watching.view(run), console_tail(run.console)
+    seconds = next((row.seconds for row in watching.rows() if row.id == run.id), 0.0)
+    return {
+        "progress": panels.progress(state, view, pending(run), seconds),
+        "ending": card.ending(run, state, view, lines),
+        "warnings": card.warnings(view),
+        "curves": _curves(state, view, log),
+        "samples": panels.samples(run, view),
+        "console": panels.console(lines),
+    }
+
+
+def _curves(state: RunState, view: RunView, log: bool) -> str:
+    """No empty chart under a run that ended before its first step."""
+    over = state.state not in ("starting", "running")
+    return "" if over and not view.steps else panels.curves(view, log)
+
+
+def _asker(watching: Watcher, what: Request) -> Callable[..., list[Any]]:
+    def ask(run_id: str, log: bool, known: dict[str, Any]) -> list[Any]:
+        run = watching.run(run_id) or watching.run(watching.first_choice())
+        if run is not None and _alive(watching, run)[0]:
+            run.request(what)
+        return _news(watching, run_id, log, known)
+
+    return ask
+
+
+def _ender(watching: Watcher) -> Callable[..., list[Any]]:
+    def end(run_id: str, log: bool, known: dict[str, Any]) -> list[Any]:
+        run = watching.run(run_id) or watching.run(watching.first_choice())
+        if run is not None and _alive(watching, run)[0]:
+            jobs.kill(run)
+        return _news(watching, run_id, log, known)
+
+    return end
