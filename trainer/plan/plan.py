@@ -1,0 +1,322 @@
+"""The plan of a run: what is known before a model is loaded. `--check`, the page and the trainer share it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from trainer.contract import families, rules
+from trainer.contract import preset as presets
+from trainer.contract.families import Recognised
+from trainer.contract.parse import parse_gpus
+from trainer.contract.problems import Problem, Problems
+from trainer.contract.settings import Dataset, Preset
+
+from . import names
+from .buckets import Placed, Size, fit, fit_without_enlarging, make_buckets, nearest_bucket
+from .captions import Source, compose, read_sources, varies
+from .describe import describe
+from .draws import Draw, Draws, Recipe, Subject, digest, looks_per_bucket
+from .notes import notes
+from .scan import ImageFile, Scan, Unreadable, scan
+from .split import split
+from .steps import Steps, count_steps, due_steps
+
+__all__ = ["Adapter", "CaptionCounts", "Plan", "batches", "describe", "examine", "make_plan"]
+
+_BYTES = {"float": 4, "fp16": 2, "bf16": 2}
+
+
+@dataclass(frozen=True)
+class CaptionCounts:
+    """Images by where their text comes from. `files`: their own file, `fallback`: it is missing, so the trigger word is
+    shown; `empty`: nothing at all is shown (they are among the others too)."""
+
+    files: int
+    fallback: int
+    empty: int
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """What is trained: number of values, and about how large its file is."""
+
+    parameters: int
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """`train`, `held_out`: indices in `images`; `train_probe`: as many training images, measured beside the held-out
+    ones. `buckets`: looks per epoch in each. `checkpoints`, `samples`, `validations`: steps after which each happens (0
+    is before the first). `text_mode`: "cached" (one caption an image), "variants" (several, encoded beforehand) or
+    "live". `files`: names of the adapter files that will be written."""
+
+    preset: Preset
+    processes: int
+    images: tuple[ImageFile, ...]
+    unreadable: tuple[Unreadable, ...]
+    placed: tuple[Placed, ...]
+    sources: tuple[Source, ...]
+    train: tuple[int, ...]
+    held_out: tuple[int, ...]
+    train_probe: tuple[int, ...]
+    buckets: Mapping[Size, int]
+    steps: Steps
+    checkpoints: tuple[int, ...]
+    samples: tuple[int, ...]
+    validations: tuple[int, ...]
+    captions: CaptionCounts
+    latents_cached: bool
+    text_mode: str
+    adapter: Adapter
+    files: tuple[str, ...]
+    notes: tuple[str, ...]
+    draws: Draws = field(repr=False, compare=False)
+    _subjects: Mapping[int, Subject] = field(repr=False, compare=False)
+
+    def step_draws(self, step: int) -> list[list[Draw]]:
+        """The micro-batches of optimizer step `step` (from 1, cumulative) over all processes together; `rank_slice`
+        gives a process its part and says how to weigh it. The epoch in hand is remembered: go forward for speed."""
+        return self.draws.step(step)
+
+    def steps_of_epoch(self, epoch: int) -> list[list[list[Draw]]]:
+        """All steps of an epoch (from 1): steps -> micro-batches -> draws."""
+        first = (epoch - 1) * self.steps.per_epoch + 1
+        return [self.step_draws(step) for step in range(first, first + self.steps.per_epoch)]
+
+    def fixed_draws(self, indices: Sequence[int]) -> list[Draw]:
+        """Images as they are measured (held out or probed): never flipped, moved or dropped, always the same noise."""
+        return [self.draws.fixed(self._subjects[index]) for index in indices]
+
+    def latent_pool(self) -> list[Draw]:
+        """Every picture that the latent cache must hold, once each; empty where latents cannot be cached."""
+        if not self.latents_cached:
+            return []
+        plain = self.fixed_draws([*self.train, *self.held_out])
+        flipped = [replace(draw, flip=True) for draw in plain[: len(self.train)]] if self.preset.dataset.flip else []
+        return plain + flipped
+
+    def caption_pool(self) -> list[str]:
+        """Every caption that will ever be needed, once each, in a stable order; empty where captions are drawn live."""
+        if self.text_mode == "live":
+            return []
+        rules_of = self.preset.captions
+        pool = dict.fromkeys(compose(source, rules_of) for source in self.sources)
+        if self.text_mode == "variants":
+            for subject in self.draws.subjects:
+                count = range(self.preset.memory.caption_variants)
+                pool |= dict.fromkeys(self.draws.variant_caption(subject, variant) for variant in count)
+        if rules_of.dropout > 0:
+            pool[""] = None
+        return list(pool)
+
+    def caption_of(self, image: int) -> str:
+        """The caption of an image in its plain form, for people to read."""
+        return compose(self.sources[image], self.preset.captions)
+
+    def checkpoint_file(self, step: int) -> str:
+        """Name of the in-between file after `step`."""
+        return names.checkpoint_file(str(self.preset.saving.name), self.preset.saving.every, step, self.steps)
+
+    def looks_per_image(self) -> float:
+        """How often an image is shown in the whole run, on average."""
+        return self.steps.looks * self.steps.epochs / max(len(self.train), 1)
+
+
+def batches(plan: Plan, epoch: int) -> list[list[Draw]]:
+    """All global batches of an epoch in order, whatever the accumulation."""
+    return [batch for step in plan.steps_of_epoch(epoch) for batch in step]
+
+
+def examine(preset: Preset, processes: int | None = None) -> tuple[Preset, Recognised, Plan]:
+    """A preset as loaded -> (resolved preset, what the base model is, plan); Problems of all kinds at once.
+
+    This is what `--check` and the trainer do first: settings against each other, the model's header, the images."""
+    problems: list[Problem] = []
+    recognised, family = None, families.default_family()
+    try:
+        recognised = families.recognise(preset.model.path)
+        family = families.by_name(recognised.family) if recognised.trained else family
+    except Problems as found:
+        problems += found.problems
+    resolved = presets.resolve(preset, family)
+    problems += rules.check(resolved, family)
+    if recognised is not None:
+        problems += rules.check_model(resolved, recognised)
+    plan = None
+    try:
+        plan = make_plan(resolved, processes, recognised)
+    except Problems as found:
+        problems += [problem for problem in found.problems if problem not in problems]
+    if problems or plan is None or recognised is None:
+        raise Problems(problems)
+    return resolved, recognised, plan
+
+
+def make_plan(preset: Preset, processes: int | None = None, recognised: Recognised | None = None) -> Plan:
+    """The plan of a resolved preset. `processes`: how many share each step's work (None: as `hardware.gpus` says);
+    `recognised`: the base model, for the adapter's exact size (None: the family's usual size).
+
+    Problems for folders, images and captions that cannot be used. Settings are expected to have passed `rules.check`;
+    those that the plan itself cannot compute with are raised as Problems too."""
+    _must_compute(preset)
+    processes = processes or len(parse_gpus(preset.hardware.gpus))
+    found = scan(preset.dataset.folders, preset.captions.extension)
+    found, placed = _place_all(found, preset.dataset)
+    triggers = [row.trigger.strip() or preset.captions.trigger for row in preset.dataset.folders]
+    sources, problems = read_sources(found.images, preset.captions, triggers)
+    if problems:
+        raise Problems(problems)
+    train, held_out = split(found.images, preset.validation.split)
+    subjects = _subjects(found.images, placed, sources, frozenset(held_out))
+    training = [subjects[index] for index in train]
+    looks = looks_per_bucket(training)
+    batch, accumulate = int(preset.training.batch_size) * processes, preset.training.accumulate  # type: ignore[arg-type]
+    steps = count_steps(looks, batch, accumulate, preset.training.length)
+    text_mode = _text_mode(preset)
+    checkpoints = tuple(step for step in due_steps(preset.saving.every, steps) if step < steps.total)
+    draws = Draws(training, _recipe(preset, batch, steps, text_mode))
+    plan = Plan(
+        preset=preset,
+        processes=processes,
+        images=found.images,
+        unreadable=found.unreadable,
+        placed=tuple(placed),
+        sources=tuple(sources),
+        train=train,
+        held_out=held_out,
+        train_probe=_probe(train, subjects, len(held_out)),
+        buckets=looks,
+        steps=steps,
+        checkpoints=checkpoints,
+        samples=_sample_steps(preset, steps),
+        validations=_validation_steps(preset, steps, held_out),
+        captions=_count_captions(sources, preset),
+        latents_cached=_latents_cached(preset),
+        text_mode=text_mode,
+        adapter=_adapter(preset, recognised),
+        files=_files(preset, steps, checkpoints),
+        notes=(),
+        draws=draws,
+        _subjects=subjects,
+    )
+    return _with_notes(plan, found)
+
+
+def _with_notes(plan: Plan, found: Scan) -> Plan:
+    return replace(plan, notes=(*found.notes, *notes(plan)))
+
+
+def _must_compute(preset: Preset) -> None:
+    problems = [problem for rule in rules.FOR_THE_PLAN for problem in rule(preset)]
+    if problems:
+        raise Problems(problems)
+
+
+def _place_all(found: Scan, dataset: Dataset) -> tuple[Scan, list[Placed]]:
+    """Each image's bucket; images below one bucket step are skipped as unusable."""
+    side, step = int(dataset.resolution), dataset.bucket_step  # type: ignore[arg-type]
+    if not dataset.buckets:
+        square = Size(side, side)
+        return found, [fit(image.size, square) for image in found.images]
+    if dataset.enlarge:
+        sizes = make_buckets(side * side, int(dataset.bucket_min), int(dataset.bucket_max), step)  # type: ignore[arg-type]
+        return found, [fit(image.size, nearest_bucket(image.size, sizes)) for image in found.images]
+    maybe = [fit_without_enlarging(image.size, side * side, step) for image in found.images]
+    too_small = [
+        Unreadable(image.path, f"{image.size} is smaller than one bucket step of {step} px")
+        for image, place in zip(found.images, maybe)
+        if place is None
+    ]
+    kept = tuple(image for image, place in zip(found.images, maybe) if place is not None)
+    if not kept:
+        raise Problems([Problem("dataset.enlarge", "every image is too small", "turn enlarging on", "data")])
+    return Scan(kept, found.unreadable + tuple(too_small), found.notes), [place for place in maybe if place]
+
+
+def _subjects(
+    images: Sequence[ImageFile], placed: Sequence[Placed], sources: Sequence[Source], held_out: frozenset[int]
+) -> dict[int, Subject]:
+    return {
+        index: Subject(index, image.key, 1 if index in held_out else image.repeats, placed[index], sources[index])
+        for index, image in enumerate(images)
+    }
+
+
+def _recipe(preset: Preset, global_batch: int, steps: Steps, text_mode: str) -> Recipe:
+    dataset = preset.dataset
+    return Recipe(
+        seed=preset.training.seed,
+        global_batch=global_batch,
+        accumulate=preset.training.accumulate,
+        per_epoch=steps.per_epoch,
+        total=steps.total,
+        rules=preset.captions,
+        flip=dataset.flip,
+        random_crop=dataset.crop == "random",
+        rotate=dataset.rotate,
+        jitter=dataset.jitter,
+        variants=preset.memory.caption_variants if text_mode == "variants" else 0,
+    )
+
+
+def _probe(train: Sequence[int], subjects: Mapping[int, Subject], count: int) -> tuple[int, ...]:
+    """As many training images as are held out, spread over the folders by their keys' hashes."""
+    return tuple(sorted(sorted(train, key=lambda index: digest(subjects[index].key, "probe"))[:count]))
+
+
+def _latents_cached(preset: Preset) -> bool:
+    dataset = preset.dataset
+    fixed_picture = dataset.rotate == 0 and dataset.jitter == 0 and dataset.crop == "centre"
+    return preset.memory.cache_latents and fixed_picture
+
+
+def _text_mode(preset: Preset) -> str:
+    if not preset.memory.cache_text or preset.network.text_encoder:
+        return "live"
+    if not varies(preset.captions):
+        return "cached"
+    return "variants" if preset.memory.caption_variants else "live"
+
+
+def _sample_steps(preset: Preset, steps: Steps) -> tuple[int, ...]:
+    """Before the first step where asked for, when due, and after the last: an "after" to the "before"."""
+    sampling = preset.sampling
+    if not sampling.prompts and not sampling.prompts_file:
+        return ()
+    start = (0,) if sampling.at_start else ()
+    if sampling.every == "never" and not start:
+        return ()
+    return tuple(sorted({*start, *due_steps(sampling.every, steps), steps.total}))
+
+
+def _validation_steps(preset: Preset, steps: Steps, held_out: Sequence[int]) -> tuple[int, ...]:
+    if not held_out or preset.validation.every == "never":
+        return ()
+    return tuple(sorted({0, *due_steps(preset.validation.every, steps), steps.total}))
+
+
+def _count_captions(sources: Sequence[Source], preset: Preset) -> CaptionCounts:
+    return CaptionCounts(
+        files=sum(source.origin == "file" for source in sources),
+        fallback=sum(source.origin == "fallback" for source in sources),
+        empty=sum(not compose(source, preset.captions) for source in sources),
+    )
+
+
+def _adapter(preset: Preset, recognised: Recognised | None) -> Adapter:
+    network = preset.network
+    trained = recognised if recognised is not None and recognised.trained else None
+    family = families.by_name(trained.family) if trained else families.default_family()
+    parameters = family.adapter_parameters(
+        trained.header if trained else {}, network.rank, network.conv_rank, network.unet, network.text_encoder
+    )
+    return Adapter(parameters, parameters * _BYTES[preset.precision.save])
+
+
+def _files(preset: Preset, steps: Steps, checkpoints: Sequence[int]) -> tuple[str, ...]:
+    saving = preset.saving
+    kept = checkpoints[-saving.keep_last :] if saving.keep_last else checkpoints
+    between = [names.checkpoint_file(str(saving.name), saving.every, step, steps) for step in kept]
+    return (*between, names.final_file(str(saving.name)))
