@@ -21,9 +21,9 @@ class Entry:
 @dataclass(frozen=True)
 class Optimizer(Entry):
     """`low`-`high`: usual learning rates for a LoRA, `rate` the one to start at; `warmup` the usual warmup in percent
-    of steps; `state_bytes` per trained value (at rank 16); `decay` the name of its weight-decay argument, "" if it has none; `fixed`
-    arguments that are always passed; `eval_mode` for optimizers that keep other weights for use than for training;
-    `finds_rate` for those whose learning rate is only a multiplier of a rate of their own, one for all groups."""
+    of steps; `state_bytes` per trained value at rank 16; `decay` the name of its weight-decay argument, "" if it has
+    none; `fixed` arguments that are always passed; `eval_mode` for optimizers that keep other weights for use than for
+    training; `finds_rate` for those whose learning rate only multiplies a rate of their own, one for all groups."""
 
     low: float = 5e-5
     high: float = 5e-4

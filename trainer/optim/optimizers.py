@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -31,7 +31,7 @@ class Group:
 
 
 def make_optimizer(
-    kind: type[torch.optim.Optimizer],
+    kind: Callable[..., torch.optim.Optimizer],
     entry: catalog.Optimizer,
     groups: Sequence[Group],
     chosen: settings.Optimizer,
@@ -61,14 +61,14 @@ def make_optimizer(
     return optimizer
 
 
-def known_arguments(kind: type) -> tuple[str, ...]:
+def known_arguments(kind: Callable[..., object]) -> tuple[str, ...]:
     """The names that the class's constructor spells out; a catch-all `**kwargs` would swallow typing errors."""
-    parameters = inspect.signature(kind.__init__).parameters.values()  # type: ignore[misc]
+    parameters = inspect.signature(kind).parameters.values()
     named = (p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY))
-    return tuple(name for name in named if name != "self")
+    return tuple(named)
 
 
-def check_arguments(kind: type, entry: catalog.Optimizer, chosen: settings.Optimizer) -> list[Problem]:
+def check_arguments(kind: Callable[..., object], entry: catalog.Optimizer, chosen: settings.Optimizer) -> list[Problem]:
     """Names in `optimizer.args` that this optimizer does not have, each with the closest one that it has."""
     known = [name for name in known_arguments(kind) if name not in _OURS]
     problems = []
@@ -107,12 +107,12 @@ def weights_for_use(optimizer: torch.optim.Optimizer) -> Iterator[None]:
     """Within it the parameters are those to validate, sample and save with.
 
     Schedule-free optimizers train at another point than the average that is their result (arXiv 2405.15682)."""
-    switch = hasattr(optimizer, "eval") and hasattr(optimizer, "train")
-    if not switch:
+    for_use, for_training = getattr(optimizer, "eval", None), getattr(optimizer, "train", None)
+    if for_use is None or for_training is None:
         yield
         return
-    optimizer.eval()
+    for_use()
     try:
         yield
     finally:
-        optimizer.train()
+        for_training()
