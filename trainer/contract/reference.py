@@ -39,9 +39,9 @@ def print_help(path: str) -> int:
 
 def _lines_of(item: Item) -> list[str]:
     lines = [f"{item.path}: {item.setting.label}", item.help]
-    if allowed := _allowed(item):
-        lines.append(f"Values: {allowed}")
-    lines.append(f"Default: {_default(item.default)}")
+    if values := allowed(item):
+        lines.append(f"Values: {values}")
+    lines.append(f"Default: {default_text(item.default)}")
     if item.setting.needs:
         lines.append(f"Has an effect only if {item.setting.needs.path} is set for it ({item.setting.needs.why}).")
     if item.setting.kohya:
@@ -49,7 +49,7 @@ def _lines_of(item: Item) -> list[str]:
     return lines
 
 
-def _allowed(item: Item) -> str:
+def allowed(item: Item) -> str:
     """Choices or bounds, with the unit."""
     table = getattr(catalog, item.setting.choices.upper(), ()) if item.setting.choices else ()
     choices = [str(option) for option in item.options] or [entry.name for entry in table]
@@ -60,7 +60,8 @@ def _allowed(item: Item) -> str:
     return " and ".join(bounds) + (f" ({item.setting.unit})" if item.setting.unit and bounds else "")
 
 
-def _default(value: Any) -> str:
+def default_text(value: Any) -> str:
+    """A default in words."""
     if isinstance(value, SameAs):
         return f"the value of {value.path}"
     rules = {

@@ -1,0 +1,204 @@
+"""What the server holds for one open page: the form's content, what it means, what is wrong. No Gradio in here.
+
+An edit sends the one field; the server keeps the rest, so that an edit costs one field's round trip, not a hundred's.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from gui.context import Context
+from gui.values import collect, fill, number_text, read
+from trainer.contract import catalog, rules
+from trainer.contract.families import Family, by_name, default_family, recognise
+from trainer.contract.machine import machine_file
+from trainer.contract.preset import absolute_paths, resolve, value_at, with_values
+from trainer.contract.problems import Problem, Problems
+from trainer.contract.rundir import write_whole
+from trainer.contract.settings import BY_PATH, ITEMS, ByFamily, Preset, Rule, SameAs, UsualPrompts
+from trainer.plan.plan import examine
+
+
+def user_folder(context: Context) -> Path:
+    """The user's own presets and what the page remembers: beside the machine file, ignored by git."""
+    return machine_file(context.root).parent
+
+
+@dataclass
+class Draft:
+    """The form of one page. `shown`: what each component holds. `preset`: what it means, a field with a fault keeping
+    its last good value. `faults`: the problem of each field whose content is no value."""
+
+    preset: Preset = field(default_factory=Preset)
+    shown: dict[str, Any] = field(default_factory=lambda: fill(Preset()))
+    faults: dict[str, list[Problem]] = field(default_factory=dict)
+    offers: dict[str, str] = field(default_factory=dict)
+    edits: int = 0
+
+    def edit(self, path: str, content: Any) -> None:
+        """Take one field's new content."""
+        self.edits += 1
+        self.shown[path] = content
+        self.faults.pop(path, None)
+        self.offers.pop(path, None)
+        before = value_at(self.preset, path)
+        try:
+            value = read(BY_PATH[path], content, before)
+            if value != before or type(value) is not type(before):
+                self.preset = with_values(self.preset, {path: value})
+        except Problems as error:
+            self.faults[path] = list(error.problems)
+            return
+        if path == "optimizer.name":
+            self.offers = offers_for(self.preset)
+
+    def replace(self, preset: Preset) -> None:
+        """Show another preset: every field gets its value, nothing of before stays."""
+        self.edits += 1
+        self.preset, self.shown, self.faults, self.offers = preset, fill(preset), {}, {}
+
+    def take(self, shown: Mapping[str, Any]) -> Preset:
+        """The preset that the whole form says, as it was sent. Problems lists every fault."""
+        for path, content in shown.items():
+            if content != self.shown.get(path):
+                self.edit(path, content)
+        return collect(shown, self.preset)
+
+
+def offers_for(preset: Preset) -> dict[str, str]:
+    """Setting path -> the text to put there, where the optimizer's usual value is another than the form's."""
+    row = catalog.optimizer(preset.optimizer.name)
+    offered = {}
+    if preset.optimizer.learning_rate != row.rate:
+        offered["optimizer.learning_rate"] = number_text(row.rate)
+    if preset.schedule.warmup != row.warmup:
+        offered["schedule.warmup"] = number_text(row.warmup)
+    return offered
+
+
+def family_of(preset: Preset, root: Path) -> Family:
+    """The family of the preset's model, or the default one where the model is missing or not understood."""
+    path = absolute_paths(preset, root).model.path
+    return _family_at(path, _changed(path)) if path else default_family()
+
+
+def _changed(path: str) -> float:
+    try:
+        return Path(path).stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+@functools.lru_cache(maxsize=64)
+def _family_at(path: str, changed: float) -> Family:
+    try:
+        return by_name(recognise(path).family)
+    except (Problems, KeyError):
+        return default_family()
+
+
+def resolved(preset: Preset, root: Path) -> Preset:
+    """The preset as it would be saved: paths absolute, every rule replaced by its value."""
+    return resolve(absolute_paths(preset, root), family_of(preset, root))
+
+
+def field_id(path: str) -> str:
+    """The id of a setting's field in the page; settings of a dataset row belong to the table of rows."""
+    return "f-" + ".".join(path.split(".")[:2]).replace(".", "-")
+
+
+def live(draft: Draft, full: Preset, root: Path) -> str:
+    """What the page shows beside the fields, as JSON: problems, why fields are off, what blank ones mean, offers.
+
+    `full` is the draft's preset, resolved."""
+    problems: dict[str, list[str]] = {}
+    crossing = rules.check(full, family_of(draft.preset, root))
+    for problem in [*(fault for faults in draft.faults.values() for fault in faults), *crossing]:
+        problems.setdefault(field_id(problem.path), []).append(sentence(problem))
+    return json.dumps(
+        {
+            "problems": problems,
+            "off": {field_id(path): why for path, why in off(full).items()},
+            "hints": {field_id(path): text for path, text in hints(full, family_of(draft.preset, root)).items()},
+            "offers": {field_id(path): _offer(path, text, full) for path, text in draft.offers.items()},
+        }
+    )
+
+
+def sentence(problem: Problem) -> str:
+    """A problem for the place beside its field: without the setting's path."""
+    return problem.why + (f" – {problem.fix}" if problem.fix else "")
+
+
+def _offer(path: str, text: str, full: Preset) -> dict[str, str]:
+    row = catalog.optimizer(full.optimizer.name)
+    usual = f"usual with {row.name}: "
+    if path == "optimizer.learning_rate":
+        usual += f"{number_text(row.low)} to {number_text(row.high)}"
+    else:
+        usual += f"{number_text(row.warmup)} %"
+    return {"text": usual, "value": text}
+
+
+def off(preset: Preset) -> dict[str, str]:
+    """Setting path -> why it has no effect now."""
+    needing = ((item.path, item.setting.needs) for item in ITEMS if item.setting.needs)
+    return {path: need.why for path, need in needing if not need.met_by(value_at(preset, need.path))}
+
+
+def hints(full: Preset, family: Family) -> dict[str, str]:
+    """Setting path -> what a blank field means now, for settings that follow a rule."""
+    texts = {}
+    for item in ITEMS:
+        rule, value = item.default, value_at(full, item.path)
+        if isinstance(rule, SameAs):
+            followed = value_at(full, rule.path)
+            texts[item.path] = f"same as {BY_PATH[rule.path].setting.label} ({_plain(followed)})"
+        elif isinstance(rule, ByFamily):
+            texts[item.path] = f"{_plain(family.defaults[item.path])}, usual for {family.name}"
+        elif isinstance(rule, UsualPrompts):
+            texts[item.path] = "\n".join(value)
+        elif isinstance(rule, Rule):
+            texts[item.path] = f"{value} (the first folder's name)"
+    return texts
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return number_text(value) if isinstance(value, float) else str(value)
+
+
+def remember(draft: Draft, context: Context) -> None:
+    """Keep the form on disk, so that a closed browser or a restarted page loses nothing that was typed."""
+    different = {path: content for path, content in draft.shown.items() if content != _FIRST[path]}
+    write_whole(user_folder(context) / "form.json", json.dumps(different, indent=1, ensure_ascii=False))
+
+
+_FIRST = fill(Preset())
+
+
+def recall(context: Context) -> Draft:
+    """The form as it was left; the defaults where nothing readable was kept."""
+    draft = Draft()
+    try:
+        kept = json.loads((user_folder(context) / "form.json").read_text(encoding="utf-8"))
+        for path, content in kept.items():
+            if path in BY_PATH:
+                draft.edit(path, content)
+    except (OSError, ValueError, AttributeError, TypeError):
+        return Draft()
+    draft.offers = {}
+    return draft
+
+
+def prepare(draft: Draft, shown: Mapping[str, Any], context: Context) -> Preset:
+    """The resolved preset of a form as it was sent, checked as far as it can be without loading anything.
+
+    Problems lists everything that is wrong, from all checks at once."""
+    return examine(absolute_paths(draft.take(shown), context.root))[0]

@@ -1,0 +1,190 @@
+"""The tab where a run is set up: the form on the left; the plan, the curve, the TOML and Start on the right."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from gui import form, jobs, text
+from gui.context import Context
+from gui.session import Draft, live, prepare, recall, remember, resolved
+from gui.values import number_text
+from trainer.contract.preset import dumps
+from trainer.contract.problems import Problems
+from trainer.contract.rundir import RunDir
+from trainer.contract.settings import Preset
+from trainer.plan.curve import curve
+from trainer.plan.plan import describe, make_plan
+
+QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+"""Options of handlers that answer an edit."""
+
+
+@dataclass(frozen=True)
+class Train:
+    """What other tabs need of this one. `fields`: the component of each setting. `draft`: the session's form.
+    `said`: the components that `say` fills after any change of the form. `result`: what Check or Start answered."""
+
+    fields: dict[str, gr.components.Component]
+    draft: gr.State
+    said: list[gr.components.Component]
+    start: gr.Button
+    result: gr.HTML
+    say: Callable[[Draft], list[Any]]
+
+    def everything(self) -> set[gr.components.Component]:
+        """Inputs of a handler that takes the whole form."""
+        return {*self.fields.values(), self.draft}
+
+    def shown(self, values: Mapping[Any, Any]) -> dict[str, Any]:
+        """The form's content by setting path, out of what such a handler is given."""
+        return {path: values[component] for path, component in self.fields.items()}
+
+    def filled(self, draft: Draft) -> list[Any]:
+        """Updates that put a draft into every field."""
+        return [gr.update(value=draft.shown[path]) for path in self.fields]
+
+
+def build(context: Context) -> Train:
+    """Lay the tab out and wire it, but for Start, which `wire_start` joins to the Runs tab."""
+    draft = gr.State(Draft())
+    with gr.Row(elem_id="train"):
+        with gr.Column(elem_id="left", scale=7):
+            fields = form.build()
+            gr.HTML(text.paragraph("No setting matches."), elem_id="nothing-found", elem_classes="unseen-field")
+        with gr.Column(elem_id="right", scale=4):
+            right = _right_column()
+    train = Train(
+        fields=fields,
+        draft=draft,
+        said=[right["live"], right["toml"], right["changes"]],
+        start=right["start"],
+        result=right["result"],
+        say=lambda draft: _say(draft, context),
+    )
+    _wire_edits(train)
+    _wire_plan(train, right, context)
+    _wire_check(train, right, context)
+    return train
+
+
+def _right_column() -> dict[str, Any]:
+    parts: dict[str, Any] = {"changes": gr.State(0)}
+    with gr.Column(elem_classes="sheet", elem_id="start-card"):
+        with gr.Row():
+            parts["start"] = gr.Button("Start training", variant="primary", elem_id="start", scale=3, min_width=120)
+            parts["check"] = gr.Button("Check", elem_id="check", scale=1, min_width=70)
+        parts["result"] = gr.HTML("", elem_id="result", js_on_load=None)
+    with gr.Column(elem_classes="sheet"):
+        gr.HTML("<h3>What will be trained</h3>", js_on_load=None)
+        parts["plan"] = gr.HTML(text.paragraph("…"), elem_id="plan", js_on_load=None)
+        parts["curve"] = gr.HTML("", elem_id="lr-curve", js_on_load=None)
+    with gr.Column(elem_classes=["sheet", "no-comments"], elem_id="toml-card"):
+        with gr.Row():
+            gr.HTML("<h3>This preset as TOML</h3>", js_on_load=None)
+            comments = gr.Checkbox(False, label="with help", elem_id="toml-help", min_width=0, scale=0)
+        parts["toml"] = gr.HTML("", elem_id="toml", js_on_load=None)
+    comments.input(
+        None, comments, js="on => document.getElementById('toml-card').classList.toggle('no-comments', !on)", **QUIET
+    )
+    parts["live"] = gr.HTML(
+        "{}",
+        html_template="",
+        js_on_load="const say = () => window.loratory.live(props.value); say(); watch('value', say);",
+        elem_id="live",
+        elem_classes="no-show",
+    )
+    return parts
+
+
+def _say(draft: Draft, context: Context) -> list[Any]:
+    """What is shown after an edit: what the fields' notes say, the TOML, and that the plan is to be made anew."""
+    full = resolved(draft.preset, context.root)
+    return [live(draft, full, context.root), text.toml(dumps(full)), draft.edits]
+
+
+def _wire_edits(train: Train) -> None:
+    for path, component in train.fields.items():
+        component.input(  # type: ignore[attr-defined]
+            _editor(path, train.say),
+            inputs=[component, train.draft],
+            outputs=train.said,
+            trigger_mode="always_last",
+            **QUIET,
+        )
+
+
+def _editor(path: str, say: Callable[[Draft], list[Any]]) -> Callable[[Any, Draft], list[Any]]:
+    def edit(content: Any, draft: Draft) -> list[Any]:
+        draft.edit(path, content)
+        return say(draft)
+
+    return edit
+
+
+def _wire_plan(train: Train, right: Mapping[str, Any], context: Context) -> None:
+    def plan(draft: Draft) -> list[Any]:
+        remember(draft, context)
+        return _plan(resolved(draft.preset, context.root))
+
+    right["changes"].change(
+        plan, inputs=train.draft, outputs=[right["plan"], right["curve"]], trigger_mode="always_last", **QUIET
+    )
+
+
+def _plan(full: Preset) -> list[str]:
+    """The plan in words and the curve over its steps; what stands in the way, kindly, where there is no plan yet."""
+    if not full.dataset.folders:
+        return [text.paragraph("Choose a folder of images: the plan appears here."), ""]
+    try:
+        plan = make_plan(full)
+    except Problems as error:
+        return [text.problem_list(error.problems, "No plan yet"), ""]
+    points = curve(full.schedule, plan.steps.total)
+    return [text.lines(describe(plan)), text.curve(points, number_text(full.optimizer.learning_rate))]
+
+
+def _wire_check(train: Train, right: Mapping[str, Any], context: Context) -> None:
+    def check(values: dict[Any, Any]) -> list[Any]:
+        draft: Draft = values[train.draft]
+        try:
+            prepare(draft, train.shown(values), context)
+        except Problems as error:
+            return [text.problem_list(error.problems), *train.say(draft)]
+        return [text.paragraph("Everything fits: this can be started.", "good"), *train.say(draft)]
+
+    right["check"].click(check, train.everything(), [right["result"], *train.said], api_visibility="private")
+
+
+def wire_start(train: Train, context: Context, chosen_run: gr.State, tabs: gr.Tabs) -> None:
+    """Let Start launch the run, put its id into `chosen_run` and open the Runs tab of `tabs`."""
+
+    def start(values: dict[Any, Any]) -> list[Any]:
+        draft: Draft = values[train.draft]
+        try:
+            run = jobs.start(prepare(draft, train.shown(values), context), runs=context.runs)
+        except Problems as error:
+            return [text.problem_list(error.problems), gr.skip(), gr.skip(), *train.say(draft)]
+        return [_started(run), run.id, gr.Tabs(selected="runs"), *train.say(draft)]
+
+    train.start.click(
+        start, train.everything(), [train.result, chosen_run, tabs, *train.said], api_visibility="private"
+    )
+
+
+def _started(run: RunDir) -> str:
+    said = text.paragraph(f"Started {run.id}. The same without the page:", "good")
+    return said + text.command(f'python launch.py --preset "{run.preset}"')
+
+
+def restored(train: Train, context: Context) -> Callable[[], list[Any]]:
+    """The handler of a page that opens: the form as it was left."""
+
+    def load() -> list[Any]:
+        draft = recall(context)
+        return [draft, *train.filled(draft), *train.say(draft)]
+
+    return load
