@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
@@ -125,10 +125,3 @@ class Loader:
         weights = [draw.weight / looks for draw in draws]
         sizes = [self._sizes[draw.image] for draw in draws]
         return Batch(draws, weights, sizes, self._device, self._latents, self._text)
-
-
-def all_looks(draws: Draws) -> Iterator[Draw]:
-    """Every look of a run, in order: what caches are prepared from."""
-    for step in range(1, draws.recipe.total + 1):
-        for batch in draws.step(step):
-            yield from batch

@@ -13,12 +13,12 @@ from trainer.contract.problems import Problem, Problems
 from trainer.contract.settings import Dataset, Preset
 
 from . import names
-from .buckets import Placed, Size, fit, fit_without_enlarging, make_buckets, nearest_bucket
+from .buckets import Chooser, Placed, Size, fit, fit_without_enlarging, make_buckets
 from .captions import Source, compose, read_sources, varies
 from .describe import describe
 from .draws import Draw, Draws, Recipe, Subject, digest, looks_per_bucket
 from .notes import notes
-from .scan import ImageFile, Scan, Unreadable, scan
+from .scan import ImageFile, Scan, Unreadable, scan, without
 from .split import split
 from .steps import Steps, count_steps, due_steps
 
@@ -154,15 +154,21 @@ def examine(preset: Preset, processes: int | None = None) -> tuple[Preset, Recog
     return resolved, recognised, plan
 
 
-def make_plan(preset: Preset, processes: int | None = None, recognised: Recognised | None = None) -> Plan:
+def make_plan(
+    preset: Preset,
+    processes: int | None = None,
+    recognised: Recognised | None = None,
+    broken: Sequence[Unreadable] = (),
+) -> Plan:
     """The plan of a resolved preset. `processes`: how many share each step's work (None: as `hardware.gpus` says);
-    `recognised`: the base model, for the adapter's exact size (None: the family's usual size).
+    `recognised`: the base model, for the adapter's exact size (None: the family's usual size). `broken`: images that
+    turned out to be unreadable when they were decoded; they are left out and counted.
 
     Problems for folders, images and captions that cannot be used. Settings are expected to have passed `rules.check`;
     those that the plan itself cannot compute with are raised as Problems too."""
     _must_compute(preset)
     processes = processes or len(parse_gpus(preset.hardware.gpus))
-    found = scan(preset.dataset.folders, preset.captions.extension)
+    found = without(scan(preset.dataset.folders, preset.captions.extension), broken)
     found, placed = _place_all(found, preset.dataset)
     triggers = [row.trigger.strip() or preset.captions.trigger for row in preset.dataset.folders]
     sources, problems = read_sources(found.images, preset.captions, triggers)
@@ -221,8 +227,8 @@ def _place_all(found: Scan, dataset: Dataset) -> tuple[Scan, list[Placed]]:
         square = Size(side, side)
         return found, [fit(image.size, square) for image in found.images]
     if dataset.enlarge:
-        sizes = make_buckets(side * side, int(dataset.bucket_min), int(dataset.bucket_max), step)  # type: ignore[arg-type]
-        return found, [fit(image.size, nearest_bucket(image.size, sizes)) for image in found.images]
+        nearest = Chooser(make_buckets(side * side, int(dataset.bucket_min), int(dataset.bucket_max), step))  # type: ignore[arg-type]
+        return found, [fit(image.size, nearest(image.size)) for image in found.images]
     maybe = [fit_without_enlarging(image.size, side * side, step) for image in found.images]
     too_small = [
         Unreadable(image.path, f"{image.size} is smaller than one bucket step of {step} px")

@@ -7,7 +7,7 @@ import os
 import re
 import warnings
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from trainer.contract.preset import folder_name
@@ -15,11 +15,10 @@ from trainer.contract.problems import Problem, Problems
 from trainer.contract.settings import Folder
 
 from .buckets import Size
+from .headers import Measure
+from .headers import register_heif as register_heif
 
 EXTENSIONS = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".avif", ".heic", ".heif"})
-_HEIF = frozenset({".heic", ".heif"})
-_ORIENTATION = 0x0112
-"""EXIF tag; values 5-8 turn the image by a quarter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +69,7 @@ def scan(folders: Sequence[Folder], extension: str = ".txt") -> Scan:
     """Read the headers of all images. `extension`: of the caption files.
 
     Problems (kind "data") for missing folders, folders without images, or where no image can be read; single bad files
-    are skipped and named. About 30,000 files a second when the disk's cache is warm."""
+    are skipped and named. `benchmarks/scan.py` prints the speed."""
     problems: list[Problem] = []
     images: list[ImageFile] = []
     unreadable: list[Unreadable] = []
@@ -93,6 +92,18 @@ def scan(folders: Sequence[Folder], extension: str = ".txt") -> Scan:
     if problems:
         raise Problems(problems)
     return Scan(tuple(images), tuple(unreadable), tuple(notes))
+
+
+def without(found: Scan, broken: Sequence[Unreadable]) -> Scan:
+    """The scan without images that cannot be decoded though their headers look well. Problems (kind "data") if none is
+    left."""
+    gone = {unreadable.path: unreadable for unreadable in broken}
+    kept = tuple(image for image in found.images if image.path not in gone)
+    if gone and not kept:
+        first = broken[0]
+        why = f"none of the images can be decoded; {first.path.name}: {first.why}"
+        raise Problems([Problem("dataset.folders", why, "replace the damaged files", kind="data")])
+    return replace(found, images=kept, unreadable=(*found.unreadable, *gone.values())) if gone else found
 
 
 def check_folder(text: str, row: int = 0) -> Problem | None:
@@ -216,35 +227,6 @@ def _reason(error: BaseException) -> str:
     if isinstance(error, PermissionError):
         return "it may not be read"
     return str(error).strip().splitlines()[0][:120] if str(error).strip() else "it is damaged"
-
-
-class Measure:
-    """Reads the size of images as they are seen: EXIF rotation applied, without decoding any pixel."""
-
-    def __init__(self) -> None:
-        from PIL import Image
-
-        self._image = Image
-        self._heif = False
-
-    def __call__(self, path: str) -> Size:
-        """Size of one file; raises what Pillow raises where it cannot be read."""
-        if not self._heif and os.path.splitext(path)[1].lower() in _HEIF:
-            register_heif()
-            self._heif = True
-        with self._image.open(path) as image:
-            width, height = image.size
-            turned = "exif" in image.info and image.getexif().get(_ORIENTATION, 1) >= 5
-        if width < 1 or height < 1:
-            raise ValueError("it has no pixels")
-        return Size(height, width) if turned else Size(width, height)
-
-
-def register_heif() -> None:
-    """Teach Pillow HEIC; ImportError where the package is missing."""
-    from pillow_heif import register_heif_opener
-
-    register_heif_opener()
 
 
 def _nothing_found(folder: Folder, unreadable: Iterable[Unreadable], notes: Sequence[str]) -> Problem:
