@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import NamedTuple
 
 
@@ -67,40 +66,37 @@ def make_buckets(area_px: int, min_px: int, max_px: int, step_px: int) -> list[S
 
 def nearest_bucket(size: Size, buckets: Sequence[Size]) -> Size:
     """The bucket of exactly this size, else the one whose aspect ratio is nearest (the first in order if two are)."""
-    return _Index.of(tuple(buckets)).nearest(size)
+    return Chooser(buckets)(size)
 
 
-class _Index:
-    """Buckets sorted by aspect ratio, so that the nearest is found by bisection and remembered by size."""
+class Chooser:
+    """`nearest_bucket` for many images: finds by bisection and remembers by size."""
 
-    def __init__(self, buckets: tuple[Size, ...]) -> None:
-        self.exact = frozenset(buckets)
+    def __init__(self, buckets: Sequence[Size]) -> None:
         first: dict[float, Size] = {}
         for bucket in buckets:
             first.setdefault(bucket.aspect, bucket)
-        self.aspects = sorted(first)
-        self.sizes = [first[aspect] for aspect in self.aspects]
-        self.order = {bucket: place for place, bucket in enumerate(buckets)}
-        self.known: dict[Size, Size] = {}
+        self._aspects = sorted(first)
+        self._sizes = [first[aspect] for aspect in self._aspects]
+        self._order = {bucket: place for place, bucket in enumerate(buckets)}
+        self._known = {bucket: bucket for bucket in buckets}
 
-    @staticmethod
-    @lru_cache(maxsize=16)
-    def of(buckets: tuple[Size, ...]) -> _Index:
-        return _Index(buckets)
-
-    def nearest(self, size: Size) -> Size:
-        found = self.known.get(size)
+    def __call__(self, size: Size) -> Size:
+        """The bucket of an image of this size."""
+        found = self._known.get(size)
         if found is None:
-            if len(self.known) > 200_000:
-                self.known.clear()
-            found = self.known[size] = size if size in self.exact else self._search(size)
+            found = self._known[size] = self._search(size[0] / size[1])
         return found
 
-    def _search(self, size: Size) -> Size:
-        aspect = size.width / size.height
-        place = bisect_left(self.aspects, aspect)
-        near = self.sizes[max(place - 1, 0) : place + 1]
-        return min(near, key=lambda bucket: (abs(bucket.aspect - aspect), self.order[bucket]))
+    def _search(self, aspect: float) -> Size:
+        place = bisect_left(self._aspects, aspect)
+        if place == 0 or place == len(self._aspects):
+            return self._sizes[min(place, len(self._sizes) - 1)]
+        below, above = aspect - self._aspects[place - 1], self._aspects[place] - aspect
+        low, high = self._sizes[place - 1], self._sizes[place]
+        if below == above:
+            return min(low, high, key=self._order.__getitem__)
+        return low if below < above else high
 
 
 def fit(size: Size, bucket: Size) -> Placed:

@@ -18,6 +18,7 @@ from typing import Literal
 from trainer.contract.problems import Problem
 from trainer.contract.settings import Captions as Rules
 
+from .headers import read_bytes
 from .scan import ImageFile
 
 Origin = Literal["file", "fallback", "folder", "trigger", "none"]
@@ -77,9 +78,8 @@ def _read(image: ImageFile, rules: Rules, trigger: str) -> Source:
 
 def read_lines(path: Path) -> list[str]:
     """The lines of a caption file that are not blank; UTF-8 with or without BOM, any line ends. UnicodeDecodeError."""
-    with open(path, "rb") as file:
-        data = file.read()
-    return [line.strip() for line in data.decode("utf-8-sig").splitlines() if line.strip()]
+    text = read_bytes(str(path)).decode("utf-8-sig")
+    return [line.strip() for line in text.splitlines() if line.strip()]
 
 
 def _not_utf8(files: Sequence[Path]) -> Problem:

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from trainer.contract import families, rules
 from trainer.contract import preset as presets
 from trainer.contract.families import Recognised
+from trainer.contract.families.recognise import is_hub_id
 from trainer.contract.parse import parse_gpus
 from trainer.contract.problems import Problem, Problems
-from trainer.contract.settings import Dataset, Preset
+from trainer.contract.settings import Preset
 
-from . import names
-from .buckets import Chooser, Placed, Size, fit, fit_without_enlarging, make_buckets
-from .captions import Source, compose, read_sources, varies
+from . import names, timetable
+from .buckets import Placed, Size
+from .captions import Source, compose, read_sources
 from .describe import describe
 from .draws import Draw, Draws, Recipe, Subject, digest, looks_per_bucket
 from .notes import notes
+from .place import place_all
 from .scan import ImageFile, Scan, Unreadable, scan, without
 from .split import split
-from .steps import Steps, count_steps, due_steps
+from .steps import Steps, count_steps
 
 __all__ = ["Adapter", "CaptionCounts", "Plan", "batches", "describe", "examine", "make_plan"]
 
@@ -133,7 +136,7 @@ def examine(preset: Preset, processes: int | None = None) -> tuple[Preset, Recog
     """A preset as loaded -> (resolved preset, what the base model is, plan); Problems of all kinds at once.
 
     This is what `--check` and the trainer do first: settings against each other, the model's header, the images."""
-    problems: list[Problem] = []
+    problems: list[Problem] = _missing_files(preset)
     recognised, family = None, families.default_family()
     try:
         recognised = families.recognise(preset.model.path)
@@ -154,6 +157,17 @@ def examine(preset: Preset, processes: int | None = None) -> tuple[Preset, Recog
     return resolved, recognised, plan
 
 
+def _missing_files(preset: Preset) -> list[Problem]:
+    """Files that settings name and that are not there. A VAE may also be a hub id, which only loading can look up."""
+    prompts, vae = preset.sampling.prompts_file, preset.model.vae
+    problems = []
+    if prompts and not Path(prompts).is_file():
+        problems.append(Problem("sampling.prompts_file", f"there is no file {prompts}", "check the path", "data"))
+    if vae and not Path(vae).exists() and not is_hub_id(vae):
+        problems.append(Problem("model.vae", f"there is no file or folder {vae}", "check the path", "model"))
+    return problems
+
+
 def make_plan(
     preset: Preset,
     processes: int | None = None,
@@ -169,7 +183,7 @@ def make_plan(
     _must_compute(preset)
     processes = processes or len(parse_gpus(preset.hardware.gpus))
     found = without(scan(preset.dataset.folders, preset.captions.extension), broken)
-    found, placed = _place_all(found, preset.dataset)
+    found, placed = place_all(found, preset.dataset)
     triggers = [row.trigger.strip() or preset.captions.trigger for row in preset.dataset.folders]
     sources, problems = read_sources(found.images, preset.captions, triggers)
     if problems:
@@ -180,8 +194,8 @@ def make_plan(
     looks = looks_per_bucket(training)
     batch, accumulate = int(preset.training.batch_size) * processes, preset.training.accumulate  # type: ignore[arg-type]
     steps = count_steps(looks, batch, accumulate, preset.training.length)
-    text_mode = _text_mode(preset)
-    checkpoints = tuple(step for step in due_steps(preset.saving.every, steps) if step < steps.total)
+    text_mode = timetable.text_mode(preset)
+    checkpoints = timetable.checkpoint_steps(preset, steps)
     draws = Draws(training, _recipe(preset, batch, steps, text_mode))
     plan = Plan(
         preset=preset,
@@ -196,13 +210,13 @@ def make_plan(
         buckets=looks,
         steps=steps,
         checkpoints=checkpoints,
-        samples=_sample_steps(preset, steps),
-        validations=_validation_steps(preset, steps, held_out),
+        samples=timetable.sample_steps(preset, steps),
+        validations=timetable.validation_steps(preset, steps, held_out),
         captions=_count_captions(sources, preset),
-        latents_cached=_latents_cached(preset),
+        latents_cached=timetable.latents_cached(preset),
         text_mode=text_mode,
         adapter=_adapter(preset, recognised),
-        files=_files(preset, steps, checkpoints),
+        files=timetable.files(preset, steps, checkpoints),
         notes=(),
         draws=draws,
         _subjects=subjects,
@@ -218,27 +232,6 @@ def _must_compute(preset: Preset) -> None:
     problems = [problem for rule in rules.FOR_THE_PLAN for problem in rule(preset)]
     if problems:
         raise Problems(problems)
-
-
-def _place_all(found: Scan, dataset: Dataset) -> tuple[Scan, list[Placed]]:
-    """Each image's bucket; images below one bucket step are skipped as unusable."""
-    side, step = int(dataset.resolution), dataset.bucket_step  # type: ignore[arg-type]
-    if not dataset.buckets:
-        square = Size(side, side)
-        return found, [fit(image.size, square) for image in found.images]
-    if dataset.enlarge:
-        nearest = Chooser(make_buckets(side * side, int(dataset.bucket_min), int(dataset.bucket_max), step))  # type: ignore[arg-type]
-        return found, [fit(image.size, nearest(image.size)) for image in found.images]
-    maybe = [fit_without_enlarging(image.size, side * side, step) for image in found.images]
-    too_small = [
-        Unreadable(image.path, f"{image.size} is smaller than one bucket step of {step} px")
-        for image, place in zip(found.images, maybe)
-        if place is None
-    ]
-    kept = tuple(image for image, place in zip(found.images, maybe) if place is not None)
-    if not kept:
-        raise Problems([Problem("dataset.enlarge", "every image is too small", "turn enlarging on", "data")])
-    return Scan(kept, found.unreadable + tuple(too_small), found.notes), [place for place in maybe if place]
 
 
 def _subjects(
@@ -272,37 +265,6 @@ def _probe(train: Sequence[int], subjects: Mapping[int, Subject], count: int) ->
     return tuple(sorted(sorted(train, key=lambda index: digest(subjects[index].key, "probe"))[:count]))
 
 
-def _latents_cached(preset: Preset) -> bool:
-    dataset = preset.dataset
-    fixed_picture = dataset.rotate == 0 and dataset.jitter == 0 and dataset.crop == "centre"
-    return preset.memory.cache_latents and fixed_picture
-
-
-def _text_mode(preset: Preset) -> str:
-    if not preset.memory.cache_text or preset.network.text_encoder:
-        return "live"
-    if not varies(preset.captions):
-        return "cached"
-    return "variants" if preset.memory.caption_variants else "live"
-
-
-def _sample_steps(preset: Preset, steps: Steps) -> tuple[int, ...]:
-    """Before the first step where asked for, when due, and after the last: an "after" to the "before"."""
-    sampling = preset.sampling
-    if not sampling.prompts and not sampling.prompts_file:
-        return ()
-    start = (0,) if sampling.at_start else ()
-    if sampling.every == "never" and not start:
-        return ()
-    return tuple(sorted({*start, *due_steps(sampling.every, steps), steps.total}))
-
-
-def _validation_steps(preset: Preset, steps: Steps, held_out: Sequence[int]) -> tuple[int, ...]:
-    if not held_out or preset.validation.every == "never":
-        return ()
-    return tuple(sorted({0, *due_steps(preset.validation.every, steps), steps.total}))
-
-
 def _count_captions(sources: Sequence[Source], preset: Preset) -> CaptionCounts:
     return CaptionCounts(
         files=sum(source.origin == "file" for source in sources),
@@ -319,10 +281,3 @@ def _adapter(preset: Preset, recognised: Recognised | None) -> Adapter:
         trained.header if trained else {}, network.rank, network.conv_rank, network.unet, network.text_encoder
     )
     return Adapter(parameters, parameters * _BYTES[preset.precision.save])
-
-
-def _files(preset: Preset, steps: Steps, checkpoints: Sequence[int]) -> tuple[str, ...]:
-    saving = preset.saving
-    kept = checkpoints[-saving.keep_last :] if saving.keep_last else checkpoints
-    between = [names.checkpoint_file(str(saving.name), saving.every, step, steps) for step in kept]
-    return (*between, names.final_file(str(saving.name)))

@@ -61,17 +61,19 @@ class Dataset(Section):
     ] = 64
     """Bucket sides are multiples of this. Larger gives fewer buckets: fuller batches, more cropping."""
 
-    enlarge: Annotated[bool, Setting("Enlarge small images", kohya="bucket_no_upscale", tier="advanced")] = True
+    enlarge: Annotated[
+        bool, Setting("Enlarge small images", kohya="bucket_no_upscale", tier="advanced", needs=_BUCKETS)
+    ] = True
     """Images with less area than the resolution are scaled up to it, which teaches softness if many are small. Off:
-    they stay at their own size, in buckets of their own."""
+    they stay at their own size, in buckets of their own, and the shortest and longest side have no effect."""
 
     flip: Annotated[bool, Setting("Flip at random", kohya="flip_aug", tier="advanced")] = False
     """Shows half of the looks mirrored: twice the variety for nothing where left and right mean nothing. Spoils
     lettering, asymmetric faces, hair partings and logos."""
 
     crop: Annotated[Literal["centre", "random"], Setting("Crop", kohya="random_crop", tier="advanced")] = "centre"
-    """Where the part that does not fit the bucket is cut away. Random shows other parts each time, but each look then
-    has to be encoded anew unless several crops are cached, and can cut off heads."""
+    """Where the part that does not fit the bucket is cut away. Random shows other parts each time, but can
+    cut off heads, and turns the latent cache off."""
 
     rotate: Annotated[float, Field(ge=0, le=45), Setting("Rotate at random", tier="expert", unit="degrees")] = 0.0
     """Turns each look by up to this angle either way, and cuts to the largest upright part. 2-5 is plenty; the model

@@ -1,0 +1,58 @@
+"""What happens when, which files come out, and what is encoded beforehand, by the settings and the number of steps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from trainer.contract.settings import Preset
+
+from . import names
+from .captions import varies
+from .steps import Steps, due_steps
+
+
+def checkpoint_steps(preset: Preset, steps: Steps) -> tuple[int, ...]:
+    """Steps after which the adapter is saved in between; the last one has the final file."""
+    return tuple(step for step in due_steps(preset.saving.every, steps) if step < steps.total)
+
+
+def sample_steps(preset: Preset, steps: Steps) -> tuple[int, ...]:
+    """Before the first step where asked for, when due, and after the last: an "after" to the "before"."""
+    sampling = preset.sampling
+    if not sampling.prompts and not sampling.prompts_file:
+        return ()
+    start = (0,) if sampling.at_start else ()
+    if sampling.every == "never" and not start:
+        return ()
+    return tuple(sorted({*start, *due_steps(sampling.every, steps), steps.total}))
+
+
+def validation_steps(preset: Preset, steps: Steps, held_out: Sequence[int]) -> tuple[int, ...]:
+    """Before the first step, when due, and after the last."""
+    if not held_out or preset.validation.every == "never":
+        return ()
+    return tuple(sorted({0, *due_steps(preset.validation.every, steps), steps.total}))
+
+
+def files(preset: Preset, steps: Steps, checkpoints: Sequence[int]) -> tuple[str, ...]:
+    """Names of the adapter files that are there at the end, older ones having made room where `keep_last` says so."""
+    saving = preset.saving
+    kept = checkpoints[-saving.keep_last :] if saving.keep_last else checkpoints
+    between = [names.checkpoint_file(str(saving.name), saving.every, step, steps) for step in kept]
+    return (*between, names.final_file(str(saving.name)))
+
+
+def latents_cached(preset: Preset) -> bool:
+    """Whether each image has one picture (two with flips), so that its latents can be kept."""
+    dataset = preset.dataset
+    fixed_picture = dataset.rotate == 0 and dataset.jitter == 0 and dataset.crop == "centre"
+    return preset.memory.cache_latents and fixed_picture
+
+
+def text_mode(preset: Preset) -> str:
+    """ "cached", "variants" or "live"; see `Plan`."""
+    if not preset.memory.cache_text or preset.network.text_encoder:
+        return "live"
+    if not varies(preset.captions):
+        return "cached"
+    return "variants" if preset.memory.caption_variants else "live"
