@@ -1,0 +1,1 @@
+"""Jobs beside training, each startable on its own with `python -m trainer.tools.<name>`."""
