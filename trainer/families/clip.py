@@ -26,8 +26,8 @@ _USER_FOLDER = Path(__file__).parents[2] / "presets" / "user" / "tokenizer"
 
 
 def load_tokenizer(folders: Sequence[Path]) -> Any:
-    """CLIP's tokenizer from the first of `folders` that holds one, else presets/user/tokenizer, else the local hub cache,
-    else the hub. Problems names the files and where to put them."""
+    """CLIP's tokenizer from the first of `folders` that holds one, else presets/user/tokenizer, else the local hub
+    cache, else the hub. Problems names the files and where to put them."""
     from transformers import CLIPTokenizer
 
     place = next((f for f in (*folders, _USER_FOLDER) if _holds_vocabulary(f)), None) or _cached() or _fetched()

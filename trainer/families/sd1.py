@@ -85,7 +85,7 @@ class StableDiffusion1:
             "beta_schedule": str(scheduler.get("beta_schedule", "scaled_linear")),
             "prediction_type": "v_prediction" if prediction == "v" else "epsilon",
         }
-        betas = DDPMScheduler(**common, rescale_betas_zero_snr=zero_snr).betas
+        betas: Tensor = DDPMScheduler(**common, rescale_betas_zero_snr=zero_snr).betas  # type: ignore[attr-defined]
         self.process = DiscreteProcess(tuple(betas.double().tolist()), prediction)
         own = {"clip_sample": False, "set_alpha_to_one": False, "skip_prk_steps": True, "steps_offset": 1}
         spacing = "trailing" if zero_snr else "leading"
@@ -130,7 +130,7 @@ class StableDiffusion1:
 
     @torch.no_grad()
     def encode_images(self, pixels_BCHW: Tensor, seeds: Sequence[int]) -> Tensor:
-        """Pixels in [-1, 1] -> a draw from the VAE's posterior, times the scaling factor; float32 on the model's device.
+        """Pixels in [-1, 1] -> a draw from the VAE's posterior, times the scaling factor (float32).
 
         Each image's noise is drawn on the CPU from its own seed, so that it depends on no batch and no device."""
         vae: Any = self.parts["vae"]

@@ -100,7 +100,7 @@ def _from_file(file: Path, dtype: torch.dtype) -> Loaded:
 
 
 def _check_size(file: Path, tensors: Mapping[str, Tensor], config: Mapping[str, Any]) -> None:
-    """Group and head counts cannot be read from tensors, so a file of another size than its configuration is refused."""
+    """Refuse a file of another size than its configuration: group and head counts cannot be read from tensors."""
     found = tensors[FIRST].shape[0], tensors[CONTEXT].shape[1]
     wanted = config["block_out_channels"][0], config["cross_attention_dim"]
     if found != wanted:

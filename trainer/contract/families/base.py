@@ -30,18 +30,40 @@ class Recognised:
 class Family(Protocol):
     """The torch-free half of one family."""
 
-    name: str
-    version: str
-    """`ss_base_model_version` of the adapter file ("sd_v1")."""
-    architecture: str
-    """`modelspec.architecture` of the adapter file without "/lora" ("stable-diffusion-v1")."""
-    base_resolution: int
-    latent_factor: int
-    """Pixels of a latent's side."""
-    size_multiple: int
-    """Image sides must be multiples of this many pixels."""
-    defaults: Mapping[str, Any]
-    """Setting path -> default, for every setting whose default is `ByFamily`."""
+    @property
+    def name(self) -> str:
+        """What users choose and see ("SD 1.x")."""
+        ...
+
+    @property
+    def version(self) -> str:
+        """`ss_base_model_version` of the adapter file ("sd_v1")."""
+        ...
+
+    @property
+    def architecture(self) -> str:
+        """`modelspec.architecture` of the adapter file without "/lora" ("stable-diffusion-v1")."""
+        ...
+
+    @property
+    def base_resolution(self) -> int:
+        """Side of the square that the family was trained at, in pixels."""
+        ...
+
+    @property
+    def latent_factor(self) -> int:
+        """Pixels of a latent's side."""
+        ...
+
+    @property
+    def size_multiple(self) -> int:
+        """Image sides must be multiples of this many pixels."""
+        ...
+
+    @property
+    def defaults(self) -> Mapping[str, Any]:
+        """Setting path -> default, for every setting whose default is `ByFamily`."""
+        ...
 
     def adapter_parameters(self, header: Header, rank: int, conv_rank: int, unet: bool, text_encoder: bool) -> int:
         """Number of trained values of a LoRA of this rank on a model with these tensors (an empty header: the family's

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pickletools
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 _LARGEST_PICKLE = 64 * 1024 * 1024
 
@@ -84,8 +84,8 @@ def _replay(data: bytes) -> Any:
     """The value that the opcodes describe, with names in place of everything callable."""
     stack: list[Any] = []
     memo: dict[int, Any] = {}
-    for opcode, argument, _ in pickletools.genops(data):
-        name = opcode.name
+    for opcode, value, _ in pickletools.genops(data):
+        name, argument = opcode.name, cast(Any, value)
         if name == "STOP":
             return stack[-1]
         if name in ("PUT", "BINPUT", "LONG_BINPUT"):
