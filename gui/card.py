@@ -55,7 +55,8 @@ def _done(run: RunDir, state: RunState, view: RunView, _lines: list[str]) -> str
     head = f"{early.get(how, 'Done')} after {max(view.step, state.step)} steps"
     found = final_file(run, state, view)
     body = _use(run, *found) if found else "<p>No LoRA file lies in the run folder: it was removed or never saved.</p>"
-    return f'<div class="card good"><h3>{escape(head)}</h3>{body}{_others(run, view, found)}{before_after(run, view)}</div>'
+    rest = _others(run, view, found) + before_after(run, view)
+    return f'<div class="card good"><h3>{escape(head)}</h3>{body}{rest}</div>'
 
 
 def _use(run: RunDir, path: Path, count: int) -> str:
@@ -130,7 +131,8 @@ def _failed(run: RunDir, state: RunState, view: RunView, lines: list[str]) -> st
     cause = (view.failed.cause if view.failed else "") or state.cause or "It ended without saying why."
     problems = "".join(f"<li>{escape(text)}</li>" for text in (view.failed.problems if view.failed else []))
     listed = f"<ul>{problems}</ul>" if problems else ""
-    return f'<div class="card bad"><h3>Failed: {escape(cause)}</h3>{listed}{_last_lines(run, lines)}{_kept(run, view)}</div>'
+    rest = listed + _last_lines(run, lines) + _others(run, view, None)
+    return f'<div class="card bad"><h3>Failed: {escape(cause)}</h3>{rest}</div>'
 
 
 def _interrupted(run: RunDir, state: RunState, view: RunView, lines: list[str]) -> str:
@@ -138,7 +140,7 @@ def _interrupted(run: RunDir, state: RunState, view: RunView, lines: list[str]) 
         f"Interrupted at step {max(view.step, state.step)}: {state.cause or 'its process is gone'}. The computer was "
         "switched off, or something ended the process. What was saved before is whole."
     )
-    return f'<div class="card bad"><h3>{escape(text)}</h3>{_last_lines(run, lines)}{_kept(run, view)}</div>'
+    return f'<div class="card bad"><h3>{escape(text)}</h3>{_last_lines(run, lines)}{_others(run, view, None)}</div>'
 
 
 def _last_lines(run: RunDir, lines: list[str]) -> str:
@@ -146,8 +148,3 @@ def _last_lines(run: RunDir, lines: list[str]) -> str:
         return ""
     text = escape("\n".join(lines[-20:]))
     return f"<p>Its last lines ({escape(run.console.name)} holds all):</p><pre>{text}</pre>"
-
-
-def _kept(run: RunDir, view: RunView) -> str:
-    """The files that a run left although it did not get to its end."""
-    return _others(run, view, None)

@@ -17,7 +17,7 @@ COLUMNS = 60
 """Stretches of the chart that have a read-out of their own."""
 
 CSS = """
-.chart { --c1: #0072b2; --c2: #d55e00; --c3: #007f5f; --c4: #a6468c; --grid: #8884; margin: 0 0 14px; color: inherit; }
+.chart { --c1: #0072b2; --c2: #d55e00; --c3: #007f5f; --c4: #a6468c; --grid: #8884; margin: 0; color: inherit; }
 .dark .chart { --c1: #56b4e9; --c2: #ff9a52; --c3: #35c79b; --c4: #e59ccc; }
 .chart figcaption { display: flex; flex-wrap: wrap; gap: 2px 14px; align-items: baseline; font-size: 13px; }
 .chart figcaption b { font-size: 14px; margin-right: auto; }
@@ -25,7 +25,7 @@ CSS = """
   margin-right: 5px; vertical-align: middle; background: var(--ink); }
 .chart .key.points::before { width: 9px; height: 9px; border-radius: 50%; }
 .chart .key.faint::before { opacity: .4; }
-.chart .plot { position: relative; margin: 8px 10px 36px 58px; }
+.chart .plot { position: relative; margin: 8px 10px 42px 58px; }
 .chart svg { position: absolute; inset: 0; width: 100%; height: 100%; overflow: visible; }
 .chart svg * { fill: none; vector-effect: non-scaling-stroke; }
 .chart .grid { stroke: var(--grid); stroke-width: 1; }

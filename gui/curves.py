@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -16,7 +17,7 @@ def finite(steps: Sequence[float], values: Sequence[float]) -> tuple[list[float]
 
 def _slices(length: int, pieces: int) -> list[tuple[int, int]]:
     edges = [round(i * length / pieces) for i in range(pieces + 1)]
-    return [(a, b) for a, b in zip(edges, edges[1:]) if b > a]
+    return [(a, b) for a, b in itertools.pairwise(edges) if b > a]
 
 
 def thin(steps: Sequence[float], values: Sequence[float], points: int = 600) -> Points:
@@ -26,18 +27,14 @@ def thin(steps: Sequence[float], values: Sequence[float], points: int = 600) -> 
     kept: Points = []
     for start, end in _slices(len(values), points // 2):
         stretch = values[start:end]
-        low, high = start + _index(stretch, min(stretch)), start + _index(stretch, max(stretch))
+        low, high = start + stretch.index(min(stretch)), start + stretch.index(max(stretch))
         kept += [(steps[i], values[i]) for i in sorted({low, high})]
     return kept
 
 
-def _index(stretch: Sequence[float], value: float) -> int:
-    return stretch.index(value)
-
-
 def smooth(steps: Sequence[float], values: Sequence[float], points: int = 300, width: float = 0.03) -> Points:
     """A zero-phase mean: each point is weighed over both sides by exp(-distance / (width x length)), so that the line
-    neither lags behind the curve nor sags at its ends. `width` is a share of the whole, never below two points."""
+    neither lags behind the curve nor sags at its ends. `width` is a share of the whole, never below five points."""
     count = len(values)
     if count < 3:
         return list(zip(steps, values))
@@ -45,7 +42,7 @@ def smooth(steps: Sequence[float], values: Sequence[float], points: int = 300, w
     weights = [float(b - a) for a, b in pieces]
     sums = [math.fsum(values[a:b]) for a, b in pieces]
     places = [steps[(a + b - 1) // 2] for a, b in pieces]
-    decay = math.exp(-1.0 / max(2.0, width * len(pieces)))
+    decay = math.exp(-1.0 / max(5.0, width * len(pieces)))
     totals, norms = _both_ways(sums, decay), _both_ways(weights, decay)
     return [(place, total / norm) for place, total, norm in zip(places, totals, norms)]
 

@@ -124,22 +124,18 @@ def _figures(view: RunView, state: RunState) -> str:
     seconds = view.step_seconds
     speed = (f"{1 / seconds:.2f} it/s" if seconds < 1 else f"{seconds:.2f} s/it") if seconds else ""
     epochs = f" / {view.started.total_epochs:g}" if view.started else ""
-    rates = [f"{charts.number(pair[1][-1])}{f' {group}' if len(view.rates) > 1 else ''}" for group, pair in _last(view)]
+    groups = [(group.replace("_", " "), charts.number(pair[1][-1])) for group, pair in view.rates.items() if pair[1]]
     per_second = view.images_per_second
     rows = [
         ("Epoch", f"{view.epoch:.2f}{epochs}" if view.step else ""),
         ("Loss, smoothed", f"{smooth[-1][1]:.4f}" if smooth else ""),
-        ("Learning rate", ", ".join(rates)),
+        *((f"LR, {group}" if len(groups) > 1 else "Learning rate", rate) for group, rate in groups),
         ("Speed", speed),
         ("Images", f"{per_second:.1f} /s" if per_second else ""),
         ("Device", (view.started.device if view.started else "") or state.device),
     ]
-    cells = "".join(f"<div><dt>{name}</dt><dd>{escape(value)}</dd></div>" for name, value in rows if value)
+    cells = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in rows if value)
     return f'<dl class="figures">{cells}</dl>' if cells else ""
-
-
-def _last(view: RunView) -> list[tuple[str, tuple[Sequence[float], Sequence[float]]]]:
-    return [(group, pair) for group, pair in view.rates.items() if pair[1]]
 
 
 def curves(view: RunView, log: bool) -> str:
@@ -170,12 +166,14 @@ def samples(run: RunDir, view: RunView) -> str:
         return ""
     newest = list(reversed(groups))
     if len(newest) <= SHOWN_GROUPS:
-        return "".join(_round(run, event) for event in newest)
-    open_part = "".join(_round(run, event) for event in newest[: SHOWN_GROUPS - 1])
-    between = "".join(_round(run, event) for event in newest[SHOWN_GROUPS - 1 : -1])
-    count = len(newest) - SHOWN_GROUPS
-    folded = f"<details><summary>{count} earlier rounds</summary>{between}</details>"
-    return open_part + folded + _round(run, newest[-1])
+        return _rounds(run, newest)
+    between = newest[SHOWN_GROUPS - 1 : -1]
+    folded = f"<details><summary>{len(between)} earlier rounds</summary>{_rounds(run, between)}</details>"
+    return _rounds(run, newest[: SHOWN_GROUPS - 1]) + folded + _rounds(run, newest[-1:])
+
+
+def _rounds(run: RunDir, events: Sequence[Sampled]) -> str:
+    return f'<div class="rounds">{"".join(_round(run, event) for event in events)}</div>'
 
 
 def _round(run: RunDir, event: Sampled) -> str:
@@ -215,8 +213,5 @@ def inside(run: RunDir, file: str) -> Path | None:
 
 
 def console(lines: Sequence[str]) -> str:
-    """The log's tail. The box holds its newest line in sight by itself (its column runs upwards)."""
-    if not lines:
-        return ""
-    text = escape("\n".join(lines))
-    return f'<div class="console" tabindex="0" role="log" aria-label="console"><pre>{text}</pre></div>'
+    """The log's tail."""
+    return f'<pre class="console" aria-label="console">{escape(chr(10).join(lines))}</pre>' if lines else ""

@@ -71,16 +71,22 @@ def build(context: Context) -> RunsTab:
     areas: dict[str, Any] = {}
     with gr.Row(elem_classes="runs-page"):
         with gr.Column(scale=4, min_width=280, elem_classes="runs-side"):
-            areas["list"] = gr.HTML(elem_id="runs-list", js_on_load=_PICK)
+            areas["list"] = _area("runs-list", _PICK)
         with gr.Column(scale=8, min_width=320):
-            areas["progress"] = gr.HTML(elem_id="run-progress")
+            areas["progress"] = _area("run-progress")
             controls = _controls()
-            for name in ("ending", "warnings"):
-                areas[name] = gr.HTML(elem_id=f"run-{name}", js_on_load=_COPY if name == "ending" else None)
+            areas["ending"], areas["warnings"] = _area("run-ending", _COPY), _area("run-warnings")
             log = gr.Checkbox(False, label="Logarithmic loss axis", elem_id="run-log", container=False)
-            areas["curves"] = gr.HTML(elem_id="run-curves")
-            areas["samples"] = gr.HTML(elem_id="run-samples")
-            areas["console"] = gr.HTML(elem_id="run-console")
+            areas["curves"] = _area("run-curves")
+            areas["samples"] = _area("run-samples")
+            areas["console"] = gr.HTML(
+                elem_id="run-console",
+                js_on_load=None,
+                apply_default_css=False,
+                elem_classes="area",
+                max_height=300,
+                autoscroll=True,
+            )
 
     def look(run_id: str, logarithmic: bool, known: dict[str, Any]) -> list[Any]:
         return _news(watching, run_id, logarithmic, known)
@@ -105,11 +111,15 @@ def build(context: Context) -> RunsTab:
     return RunsTab(chosen)
 
 
+def _area(name: str, script: str | None = None) -> gr.HTML:
+    return gr.HTML(elem_id=name, js_on_load=script, apply_default_css=False, elem_classes="area")
+
+
 def _controls() -> _Controls:
     with gr.Row(visible=False, elem_id="run-controls") as row:
-        stop = gr.Button("Stop", variant="stop", size="sm", elem_id="run-stop")
-        save = gr.Button("Save now", size="sm", elem_id="run-save")
-        sample = gr.Button("Sample now", size="sm", elem_id="run-sample")
+        stop = gr.Button("Stop", variant="stop", size="sm", scale=0, elem_id="run-stop")
+        save = gr.Button("Save now", size="sm", scale=0, elem_id="run-save")
+        sample = gr.Button("Sample now", size="sm", scale=0, elem_id="run-sample")
         end = gr.Button(
             "End at once, lose the step in hand", variant="stop", size="sm", visible=False, elem_id="run-end"
         )
