@@ -10,7 +10,7 @@ from pathlib import Path
 
 import gradio as gr
 
-from gui import text, theme
+from gui import security, text, theme
 from gui.context import Context
 from gui.tabs import help as help_tab
 from gui.tabs import presets as presets_tab
@@ -58,10 +58,10 @@ def build(context: Context) -> gr.Blocks:
     return page
 
 
-def serve(page: gr.Blocks, options: argparse.Namespace, port: int) -> None:
+def serve(context: Context, options: argparse.Namespace, port: int, access: security.Access) -> None:
     """Serve until Ctrl-C."""
+    page = build(context)
     _, address, _ = page.launch(
-        server_name=options.listen,
         server_port=port,
         theme=theme.make_theme(),
         css=theme.css() + runs_tab.CSS,
@@ -71,9 +71,12 @@ def serve(page: gr.Blocks, options: argparse.Namespace, port: int) -> None:
         show_error=True,
         prevent_thread_lock=True,
         inbrowser=False,
-        ssr_mode=False,
+        **security.launch_arguments(access, context.runs, context.machine.folders),
     )
     print(f"Loratory is open at {address}", flush=True)
+    if access.password:
+        shown = access.password if access.generated else f"the one in {security.PASSWORD_VARIABLE}"
+        print(f"User name: {security.USER}   password: {shown}", flush=True)
     print("Ctrl-C closes the page; runs go on.", flush=True)
     if not options.no_browser:
         webbrowser.open(address)
@@ -100,7 +103,7 @@ def _text(name: str | bytes) -> str:
 def main(options: argparse.Namespace) -> int:
     """Open the page and serve it until Ctrl-C. Exit code 2 where the asked-for port is taken or a setting is wrong."""
     try:
-        machine = load_machine(ROOT)
+        machine, access = load_machine(ROOT), security.access(options.listen)
     except Problems as error:
         print(error, file=sys.stderr)
         return error.exit_code
@@ -110,7 +113,7 @@ def main(options: argparse.Namespace) -> int:
         wanted = options.port or f"{FIRST_PORT} to {LAST_PORT}"
         print(f"Port {wanted} is taken: choose another with --port, or leave --port out.", file=sys.stderr)
         return 2
-    serve(build(Context(ROOT, runs, machine)), options, port)
+    serve(Context(ROOT, runs, machine), options, port, access)
     return 0
 
 
