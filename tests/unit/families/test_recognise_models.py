@@ -1,0 +1,206 @@
+"""Recognition from headers alone: files are written with the real key names and empty or tiny tensors."""
+
+from __future__ import annotations
+
+import json
+import math
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from original_layout import tensors_of, write_single_file
+from safetensors.torch import save_file
+
+from trainer.contract.families import by_name, default_family, recognise, untrained
+from trainer.contract.families.base import read_header
+from trainer.contract.families.pickled import read_shapes
+from trainer.contract.problems import Problems
+
+GOLDEN = Path(__file__).parents[2] / "golden" / "sdscripts-sd15-r16.json"
+MODEL = "model.diffusion_model."
+
+
+def write(path: Path, shapes: dict[str, tuple[int, ...]], metadata: dict[str, str] | None = None) -> Path:
+    """A safetensors file of zeros in these shapes."""
+    save_file({name: torch.zeros(shape, dtype=torch.float16) for name, shape in shapes.items()}, path, metadata)
+    return path
+
+
+def refusal(path: Path) -> str:
+    with pytest.raises(Problems) as caught:
+        recognise(str(path))
+    assert caught.value.exit_code == 3
+    return str(caught.value)
+
+
+def test_the_shipped_model_is_sd1(demo_model_dir: Path) -> None:
+    found = recognise(str(demo_model_dir))
+    assert (found.family, found.prediction, found.layout, found.trained) == ("SD 1.x", "epsilon", "diffusers", True)
+
+
+@pytest.mark.parametrize("ending", [".safetensors", ".ckpt"])
+def test_a_single_file_is_recognised_by_structure(demo_model_dir: Path, tmp_path: Path, ending: str) -> None:
+    file = write_single_file(demo_model_dir, tmp_path / f"tiny{ending}")
+    found = recognise(str(file))
+    assert (found.family, found.layout, found.trained) == ("SD 1.x", "single file", True)
+    facts, folder = default_family(), recognise(str(demo_model_dir))
+    for sizes in ((4, 0, True, False), (4, 2, True, False), (4, 2, True, True), (4, 0, False, True)):
+        assert facts.adapter_parameters(found.header, *sizes) == facts.adapter_parameters(folder.header, *sizes)
+
+
+def test_a_pickle_is_read_as_data(demo_model_dir: Path, tmp_path: Path) -> None:
+    """Names and shapes from the opcodes equal those that torch itself would load."""
+    tensors = tensors_of(demo_model_dir)
+    torch.save({"state_dict": tensors, "epoch": 3, "lr": [0.1, 0.2], "flag": True}, tmp_path / "m.ckpt")
+    assert read_shapes(tmp_path / "m.ckpt") == {name: tuple(value.shape) for name, value in tensors.items()}
+    parameters = {name: torch.nn.Parameter(value.float()) for name, value in list(tensors.items())[:3]}
+    torch.save(parameters, tmp_path / "p.ckpt")
+    assert set(read_shapes(tmp_path / "p.ckpt")) == set(parameters)
+
+
+class Bomb:
+    def __init__(self, witness: Path) -> None:
+        self.witness = witness
+
+    def __reduce__(self) -> tuple[object, tuple[object, ...]]:
+        return Path.touch, (self.witness,)
+
+
+def test_a_pickle_bomb_does_not_go_off(demo_model_dir: Path, tmp_path: Path) -> None:
+    witness = tmp_path / "went-off"
+    torch.save({"state_dict": tensors_of(demo_model_dir), "bomb": Bomb(witness)}, tmp_path / "bomb.ckpt")
+    assert recognise(str(tmp_path / "bomb.ckpt")).family == "SD 1.x"
+    assert not witness.exists()
+    pickle.loads(pickle.dumps(Bomb(witness)))
+    assert witness.exists(), "the bomb is a real one"
+
+
+def test_prediction_markers(demo_model_dir: Path, tmp_path: Path) -> None:
+    tensors = {name: value.contiguous() for name, value in tensors_of(demo_model_dir).items()}
+    save_file({**tensors, "v_pred": torch.zeros(0)}, tmp_path / "v.safetensors")
+    save_file(tensors, tmp_path / "m.safetensors", {"modelspec.prediction_type": "v"})
+    assert recognise(str(tmp_path / "v.safetensors")).prediction == "v"
+    assert recognise(str(tmp_path / "m.safetensors")).prediction == "v"
+
+
+SDXL = {
+    f"{MODEL}input_blocks.4.1.transformer_blocks.0.attn2.to_k.weight": (640, 2048),
+    f"{MODEL}label_emb.0.0.weight": (1280, 2816),
+}
+SD2 = {
+    f"{MODEL}input_blocks.0.0.weight": (320, 4, 3, 3),
+    f"{MODEL}input_blocks.1.1.proj_in.weight": (320, 320),
+    f"{MODEL}input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight": (320, 1024),
+    f"{MODEL}output_blocks.11.0.skip_connection.weight": (320, 640, 1, 1),
+}
+SD1_INPAINT = SD2 | {
+    f"{MODEL}input_blocks.0.0.weight": (320, 9, 3, 3),
+    f"{MODEL}input_blocks.1.1.proj_in.weight": (320, 320, 1, 1),
+    f"{MODEL}input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight": (320, 768),
+}
+
+
+@pytest.mark.parametrize(
+    ("shapes", "said"),
+    [
+        (SDXL, "SDXL, epsilon: not trained yet"),
+        (SDXL | {"v_pred": (0,)}, "SDXL, v: not trained yet"),
+        (
+            {f"{MODEL}input_blocks.4.1.transformer_blocks.0.attn2.to_k.weight": (768, 1280)},
+            "SDXL refiner, epsilon: not trained yet",
+        ),
+        (SD2, "SD 2.x, epsilon or v: not trained yet"),
+        (SD1_INPAINT, "SD 1.x for inpainting, epsilon: not trained yet"),
+        ({f"{MODEL}joint_blocks.0.context_block.attn.qkv.weight": (6, 6)}, "SD 3 / 3.5, flow: not trained yet"),
+        ({"double_blocks.0.img_attn.norm.key_norm.scale": (128,), "img_in.weight": (8, 8)}, "Flux.1, flow"),
+        (
+            {"distilled_guidance_layer.in_proj.bias": (8,), "double_blocks.0.img_attn.norm.key_norm.scale": (8,)},
+            "Chroma",
+        ),
+        ({"single_stream_modulation.lin.weight": (8, 8)}, "Flux.2"),
+        ({"cap_pad_token": (1, 8), "cap_embedder.1.weight": (8, 8)}, "Z-Image"),
+        ({"cap_embedder.0.weight": (8,), "noise_refiner.0.attention.qkv.weight": (8, 8)}, "Lumina-Image 2"),
+        ({"txt_norm.weight": (8,), "transformer_blocks.0.img_mod.1.weight": (8, 8)}, "Qwen-Image"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_other_families_are_named(tmp_path: Path, shapes: dict[str, tuple[int, ...]], said: str) -> None:
+    file = write(tmp_path / "x.safetensors", shapes)
+    found = recognise(str(file))
+    assert not found.trained
+    problem = str(untrained(str(file), found))
+    assert problem.startswith(f"model.path: x.safetensors is {said}"), problem
+    assert "choose a Stable Diffusion 1.x model" in problem
+
+
+@pytest.mark.parametrize(
+    ("shapes", "said"),
+    [
+        ({"lora_unet_mid_block_attentions_0_proj_in.lora_down.weight": (4, 4)}, "is a LoRA"),
+        ({"unet.mid_block.attentions.0.proj_in.lora_A.weight": (4, 4)}, "is a LoRA"),
+        ({"lora_unet_x.hada_w1_a": (4, 4)}, "is a LoRA"),
+        ({"encoder.conv_in.weight": (8, 3, 3, 3), "decoder.conv_in.weight": (8, 4, 3, 3)}, "is a VAE"),
+        ({"text_model.embeddings.token_embedding.weight": (8, 8)}, "is a text encoder"),
+        ({"emb_params": (2, 8)}, "is a textual-inversion embedding"),
+        ({"control_model.time_embed.0.weight": (8, 8)}, "is a ControlNet"),
+        ({"something.else": (8, 8)}, "no model family that we know"),
+    ],
+)
+def test_what_is_no_base_model_is_named(tmp_path: Path, shapes: dict[str, tuple[int, ...]], said: str) -> None:
+    assert said in refusal(write(tmp_path / "x.safetensors", shapes))
+
+
+def test_damaged_and_missing_files(demo_model_dir: Path, tmp_path: Path) -> None:
+    whole = write_single_file(demo_model_dir, tmp_path / "whole.safetensors").read_bytes()
+    (tmp_path / "cut.safetensors").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "page.safetensors").write_bytes(b"<html>not found</html>")
+    (tmp_path / "page.ckpt").write_bytes(b"<html>not found</html>")
+    (tmp_path / "photo.png").write_bytes(b"x")
+    assert "cut short" in refusal(tmp_path / "cut.safetensors")
+    assert "does not start like a safetensors file" in refusal(tmp_path / "page.safetensors")
+    assert "not a PyTorch zip file" in refusal(tmp_path / "page.ckpt")
+    assert "no model file" in refusal(tmp_path / "photo.png")
+    assert "did you mean whole.safetensors?" in refusal(tmp_path / "whole.safetensor")
+    assert "name the file" in refusal(tmp_path)
+
+
+def test_folders_of_other_families(tmp_path: Path) -> None:
+    (tmp_path / "model_index.json").write_text(json.dumps({"_class_name": "StableDiffusionXLPipeline"}))
+    found = recognise(str(tmp_path))
+    assert (found.family, found.trained) == ("SDXL", False)
+
+
+def test_a_hub_id_that_is_not_cached_is_a_guess() -> None:
+    found = recognise("nobody/there-is-no-such-model")
+    assert (found.family, found.layout, found.header) == ("SD 1.x", "diffusers", {})
+
+
+def test_adapter_size_of_a_standard_model_is_that_of_the_golden_file() -> None:
+    golden = json.loads(GOLDEN.read_text(encoding="utf-8"))["tensors"]
+    counted = {"lora_unet": 0, "lora_te": 0}
+    for name, tensor in golden.items():
+        counted["lora_te" if name.startswith("lora_te") else "lora_unet"] += (
+            0 if name.endswith("alpha") else math.prod(tensor["shape"])
+        )
+    facts = by_name("sd 1.x")
+    assert facts.adapter_parameters({}, 16, 0, True, False) == counted["lora_unet"]
+    assert facts.adapter_parameters({}, 16, 0, False, True) == counted["lora_te"]
+
+
+def test_header_of_a_file_with_metadata(tmp_path: Path) -> None:
+    file = write(tmp_path / "x.safetensors", {"a": (2, 3)}, {"note": "ä"})
+    assert read_header(file) == ({"a": (2, 3)}, {"note": "ä"})
+
+
+def test_recognition_needs_no_torch(demo_model_dir: Path) -> None:
+    code = (
+        "import sys; sys.modules['torch'] = None\n"
+        "from trainer.contract.families import recognise\n"
+        f"print(recognise({str(demo_model_dir)!r}).family)"
+    )
+    root = Path(__file__).parents[3]
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "SD 1.x"
