@@ -186,6 +186,11 @@ SAMPLERS: tuple[Entry, ...] = (
     Entry("pndm", "diffusers:PNDMScheduler", "Stable Diffusion 1.x's first sampler."),
 )
 
+SINKS: tuple[Entry, ...] = (
+    Entry("tensorboard", "trainer.sinks.tensorboard:TensorBoard", "TensorBoard event files in the run folder."),
+    Entry("wandb", "trainer.sinks.wandb:WeightsAndBiases", "Weights & Biases, through its own package and login."),
+)
+
 TABLES: dict[str, tuple[Entry, ...]] = {
     "families": FAMILIES,
     "networks": NETWORKS,
@@ -193,6 +198,7 @@ TABLES: dict[str, tuple[Entry, ...]] = {
     "schedules": SCHEDULES,
     "losses": LOSSES,
     "samplers": SAMPLERS,
+    "sinks": SINKS,
 }
 
 

@@ -24,6 +24,11 @@ def step_file(name: str, step: int) -> str:
     return f"{name}-step{step:08d}{SUFFIX}"
 
 
+def lowest_file(name: str) -> str:
+    """The adapter of the lowest validation loss so far: `name-lowest-validation-loss.safetensors`."""
+    return f"{name}-lowest-validation-loss{SUFFIX}"
+
+
 def checkpoint_file(name: str, every: str, step: int, steps: Steps) -> str:
     """The in-between file after `step` where saving is due `every`: numbered by epoch if that counts epochs and one is
     complete, else by step (minutes and saves on request included)."""

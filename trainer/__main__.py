@@ -1,0 +1,120 @@
+"""`python -m trainer <run folder>`: train what the run folder's preset says, and write there how it ended.
+
+Whoever started this process may be gone, and `accelerate launch` turns every failure into exit code 1: so the exit code
+and its cause are written into `run.json`.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+
+from trainer.contract.events import Event, Failed, Finished, Writer
+from trainer.contract.problems import Problems
+from trainer.contract.rundir import EXIT_CRASHED, EXIT_DONE, EXIT_STOPPED, RunDir, State, process_start
+
+EXIT_CODES = {"done": EXIT_DONE, "stopped early": EXIT_DONE, "stopped": EXIT_STOPPED}
+"""How the loop ended -> exit code."""
+
+
+@dataclass(frozen=True)
+class End:
+    """How a run ended, for `run.json` and the last event."""
+
+    state: State
+    exit_code: int
+    cause: str = ""
+    problems: tuple[str, ...] = ()
+
+
+def main(argv: list[str]) -> int:
+    """Train; returns the exit code."""
+    if len(argv) != 2 or not Path(argv[1], "preset.toml").is_file():
+        print("usage: python -m trainer <run folder with a preset.toml>", file=sys.stderr)
+        return EXIT_CRASHED
+    run = RunDir(Path(argv[1]).resolve())
+    return _main_process(run) if int(os.environ.get("RANK", "0")) == 0 else _other_process(run)
+
+
+def _main_process(run: RunDir) -> int:
+    """The process that writes the run folder."""
+    from trainer.sinks.console import ConsoleLines
+    from trainer.sinks.fan import Fan
+
+    began = time.time()
+    run.update_state(state="running", pid=os.getpid(), process_started=process_start(os.getpid()), started=began)
+    fan = Fan([Writer(run.events), ConsoleLines()])
+    step, file = 0, ""
+    try:
+        from trainer.run import train
+
+        result = train(run, fan)
+        step, file = result.step, result.file
+        end = End("done" if EXIT_CODES[result.how] == EXIT_DONE else "stopped", EXIT_CODES[result.how])
+        last: Event = Finished(step=step, how=result.how, file=file, seconds=time.time() - began)
+    except KeyboardInterrupt:
+        end = End("stopped", EXIT_STOPPED, "stopped before the first step")
+        last = Finished(how="stopped", seconds=time.time() - began)
+    except BaseException as error:  # whatever ended the run has to be told
+        end = how_it_failed(error)
+        last = Failed(step=_last_step(run), cause=end.cause, problems=list(end.problems), exit_code=end.exit_code)
+    fan(last)
+    fan.close()
+    run.update_state(state=end.state, exit_code=end.exit_code, cause=end.cause, ended=time.time())
+    return end.exit_code
+
+
+def _other_process(run: RunDir) -> int:
+    """A further process of a run on several devices: it computes, and writes nothing."""
+    from trainer.run import train
+    from trainer.sinks.fan import Fan
+
+    try:
+        return EXIT_CODES[train(run, Fan([])).how]
+    except KeyboardInterrupt:
+        return EXIT_STOPPED
+    except Problems as problems:
+        return problems.exit_code
+    except Exception:
+        traceback.print_exc()
+        return EXIT_CRASHED
+
+
+def how_it_failed(error: BaseException) -> End:
+    """The end that an error means. Its whole story goes to the console log, except for problems, which are whole."""
+    if isinstance(error, Problems):
+        lines = tuple(str(problem) for problem in error.problems)
+        more = f" (and {len(lines) - 1} more)" if len(lines) > 1 else ""
+        return End("failed", error.exit_code, lines[0] + more, lines)
+    traceback.print_exception(error)
+    return End("failed", EXIT_CRASHED, cause_of(error))
+
+
+def cause_of(error: BaseException) -> str:
+    """One sentence of an error for people: memory and disk by name, else the error's own first line."""
+    text = (str(error).strip().splitlines() or [""])[0]
+    kind = type(error).__name__
+    if kind == "OutOfMemoryError" or "out of memory" in text.lower():
+        return (
+            "the device ran out of memory: lower the batch size or the resolution, or turn gradient checkpointing on"
+            f" ({text})"
+        )
+    if isinstance(error, MemoryError):
+        return "the computer ran out of main memory"
+    if isinstance(error, OSError) and error.errno == 28:
+        return f"the disk is full ({text})"
+    if kind == "LossNotFinite":
+        return f"{text}: lower the learning rate, or train in bf16 or float instead of fp16"
+    return f"{text} ({kind})" if text else kind
+
+
+def _last_step(run: RunDir) -> int:
+    return run.read_state().step
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv))

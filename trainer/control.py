@@ -1,0 +1,84 @@
+"""What happens after a step: the plan's turn, a request from outside, or a clock; decided once, by one process.
+
+Only the main process reads control files and clocks; its orders go to all, so that all act at the same step.
+"""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from types import FrameType
+
+from trainer.contract.rundir import RunDir
+from trainer.contract.settings import Interval
+
+from .parallel import Ranks
+
+
+@dataclass(frozen=True)
+class Orders:
+    """What to do after a step, in this order."""
+
+    validate: bool = False
+    sample: bool = False
+    save: bool = False
+    stop: bool = False
+
+
+class Turn:
+    """Whether it is time again: after the steps that the plan names, or every so many minutes on `clock` (seconds)."""
+
+    def __init__(self, steps: Collection[int], every: Interval, clock: Callable[[], float] = time.monotonic) -> None:
+        self._steps, self._clock = frozenset(steps), clock
+        self._pause_s = 60.0 * every.count if every.unit == "minute" else 0.0
+        self._last = clock()
+
+    def due(self, step: int) -> bool:
+        """Ask once after each step."""
+        if step in self._steps:
+            return True
+        if not self._pause_s or self._clock() - self._last < self._pause_s:
+            return False
+        self._last = self._clock()
+        return True
+
+
+class Control:
+    """Orders after each step, from `turns` ("validate", "sample", "save"), the run's control files and signals."""
+
+    def __init__(self, run: RunDir, ranks: Ranks, turns: dict[str, Turn]) -> None:
+        self._run, self._ranks, self._turns = run, ranks, turns
+        self._stop = False
+
+    def stop_after_this_step(self, *_: object) -> None:
+        """End the run as a stop request does."""
+        self._stop = True
+
+    def listen(self) -> None:
+        """SIGTERM means: stop after the step in hand. Ctrl-C is the launcher's business, not ours."""
+
+        def heard(number: int, frame: FrameType | None) -> None:
+            self._stop = True
+
+        signal.signal(signal.SIGTERM, heard)
+        signal.signal(signal.SIGINT, heard)
+
+    def after(self, step: int) -> Orders:
+        """The orders after `step`, the same in every process."""
+        mine = self._read(step) if self._ranks.main else Orders()
+        return Orders(*self._ranks.from_main((mine.validate, mine.sample, mine.save, mine.stop)))
+
+    def before_the_first(self) -> bool:
+        """Whether the run was asked to stop before its first step."""
+        return self.after(0).stop
+
+    def _read(self, step: int) -> Orders:
+        due = {name: turn.due(step) for name, turn in self._turns.items()} if step else {}
+        return Orders(
+            validate=due.get("validate", False),
+            sample=self._run.take("sample") is not None or due.get("sample", False),
+            save=self._run.take("save") is not None or due.get("save", False),
+            stop=self._run.take("stop") is not None or self._stop,
+        )

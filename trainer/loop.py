@@ -1,0 +1,120 @@
+"""The training loop: step after step, and between the steps what the orders say. It knows parts and events only."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from trainer.contract.events import Event, StepDone, Warned
+from trainer.plan.steps import Steps
+
+from .control import Control
+from .update import Outcome
+
+How = Literal["done", "stopped", "stopped early"]
+
+
+class LossNotFinite(Exception):
+    """The loss became infinite or not a number; nothing can be learnt from then on."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What the loop is made of; `run.py` puts it together.
+
+    `update`: one optimizer update. `take(step)`: (its micro-batches, looks over all processes). `set_rate(step)`:
+    before the update; `rates()`: what it applies, by group. `validate`, `preview` and `save` do their work at a step and
+    tell of it by events; `validate` returns whether early stopping wants the run to end."""
+
+    update: Callable[[int, Sequence[Any], int], Outcome]
+    take: Callable[[int], tuple[Sequence[Any], int]]
+    set_rate: Callable[[int], None]
+    rates: Callable[[], dict[str, float]]
+    validate: Callable[[int], bool]
+    preview: Callable[[int], None]
+    save: Callable[[int], None]
+    control: Control
+    emit: Callable[[Event], None]
+    fp16: bool = False
+
+
+def train(parts: Parts, steps: Steps) -> tuple[How, int]:
+    """Train to the last step, or until somebody says stop; returns how it ended and the last step done."""
+    metrics = Metrics(parts, steps)
+    if parts.control.before_the_first():
+        return "stopped", 0
+    metrics.start_clock()
+    for step in range(1, steps.total + 1):
+        parts.set_rate(step)
+        outcome = parts.update(step, *parts.take(step))
+        metrics.tell_previous(step, outcome)
+        orders = parts.control.after(step)
+        early = False
+        if orders.validate or orders.sample or orders.save or orders.stop:
+            metrics.tell_all()
+            if orders.validate:
+                early = parts.validate(step)
+            if orders.sample:
+                parts.preview(step)
+            if orders.save:
+                parts.save(step)
+            metrics.start_clock()
+        if orders.stop or early:
+            return ("stopped" if orders.stop else "stopped early"), step
+    metrics.tell_all()
+    return "done", steps.total
+
+
+class Metrics:
+    """Reads a step's figures from the device when the next step has been launched, so that the device never waits for
+    us; `seconds` are those between two readings, pauses for samples and saves left out."""
+
+    def __init__(self, parts: Parts, steps: Steps) -> None:
+        self._parts, self._steps = parts, steps
+        self._held: tuple[int, Outcome, dict[str, float]] | None = None
+        self._clock = time.perf_counter()
+        self.skipped = 0
+
+    def start_clock(self) -> None:
+        """The time until now belongs to no step."""
+        self._clock = time.perf_counter()
+
+    def tell_previous(self, step: int, outcome: Outcome) -> None:
+        """Emit the step before, and hold this one."""
+        self.tell_all()
+        self._held = (step, outcome, self._parts.rates())
+
+    def tell_all(self) -> None:
+        """Emit the step that is held, if any. LossNotFinite where its loss is."""
+        if self._held is None:
+            return
+        (step, outcome, rates), self._held = self._held, None
+        loss, norm = float(outcome.loss), float(outcome.grad_norm)
+        now = time.perf_counter()
+        self._parts.emit(
+            StepDone(
+                step=step,
+                epoch=step / self._steps.per_epoch,
+                loss=loss,
+                learning_rate=rates,
+                grad_norm=norm,
+                seconds=now - self._clock,
+                images=outcome.looks,
+            )
+        )
+        self._clock = now
+        if not math.isfinite(loss):
+            raise LossNotFinite(f"the loss of step {step} is {loss}")
+        if not math.isfinite(norm):
+            self._not_finite(step, norm)
+
+    def _not_finite(self, step: int, norm: float) -> None:
+        if not self._parts.fp16:
+            raise LossNotFinite(f"the gradient of step {step} is {norm}")
+        self.skipped += 1
+        if self.skipped in (1, 10, 100, 1000):
+            text = f"{self.skipped} update(s) skipped so far because fp16 overflowed; the loss scale was lowered"
+            self._parts.emit(Warned(step=step, text=text, setting="precision.compute"))

@@ -1,0 +1,145 @@
+"""What happens between steps: checks, sample pictures, saved files. Always with the weights that are for use."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from trainer.contract.events import Event, Saved, Validated, Warned
+from trainer.contract.rundir import write_whole
+from trainer.optim.optimizers import weights_for_use
+from trainer.parts import Network
+from trainer.plan import names
+from trainer.plan.plan import Plan
+from trainer.sampling.previews import Previews
+from trainer.saving.adapter import save_adapter
+from trainer.saving.retention import prune
+from trainer.validation.measure import Result
+from trainer.validation.stopping import EarlyStopping
+
+from .parallel import Ranks
+
+Emit = Callable[[Event], None]
+
+
+@contextmanager
+def in_use(network: Network, optimizer: torch.optim.Optimizer) -> Iterator[None]:
+    """The adapter as it will be used: the optimizer's weights for use, no dropout, no gradients."""
+    network.training(False)
+    try:
+        with weights_for_use(optimizer), torch.no_grad():
+            yield
+    finally:
+        network.training(True)
+
+
+@dataclass
+class Keeper:
+    """Writes adapter files into the run folder and removes in-between ones that are too many.
+
+    `metadata(step)`: what the file says of itself."""
+
+    folder: Path
+    network: Network
+    plan: Plan
+    dtype: torch.dtype
+    metadata: Callable[[int], dict[str, str]]
+    emit: Emit
+
+    @property
+    def name(self) -> str:
+        """The adapter's name."""
+        return str(self.plan.preset.saving.name)
+
+    def save(self, step: int) -> None:
+        """An in-between file; then as many of the older ones go as `saving.keep_last` says."""
+        self._write(step, self.plan.checkpoint_file(step), "in between")
+        prune(self.folder, self.name, self.plan.preset.saving.keep_last)
+
+    def save_lowest(self, step: int) -> None:
+        """The adapter of the lowest validation loss so far, always under the same name."""
+        self._write(step, names.lowest_file(self.name), "lowest validation loss")
+
+    def save_final(self, step: int) -> str:
+        """The adapter as it is now, under its own name; returns the file's name."""
+        return self._write(step, names.final_file(self.name), "final").name
+
+    def lowest_as_final(self, step: int) -> str:
+        """The adapter of the lowest validation loss under the final name; returns the file's name."""
+        path, began = self.folder / names.final_file(self.name), time.monotonic()
+        data = (self.folder / names.lowest_file(self.name)).read_bytes()
+        write_whole(path, data, sync=True)
+        seconds = time.monotonic() - began
+        self.emit(Saved(step=step, file=path.name, bytes=len(data), what="final", seconds=seconds))
+        return path.name
+
+    def _write(self, step: int, name: str, what: str) -> Path:
+        began, path = time.monotonic(), self.folder / name
+        size = save_adapter(path, self.network.tensors(), self.metadata(step), self.dtype)
+        self.emit(Saved(step=step, file=name, bytes=size, what=what, seconds=time.monotonic() - began))
+        return path
+
+
+@dataclass
+class Checker:
+    """Measures the held-out images and says when to stop. `measure(draw indices)` runs on the main process only."""
+
+    plan: Plan
+    measure: Callable[[tuple[int, ...]], Result]
+    stopping: EarlyStopping
+    keeper: Keeper
+    ranks: Ranks
+    emit: Emit
+    _told: bool = False
+
+    def check(self, step: int) -> bool:
+        """Measure and tell; True where the run is to end here, in all processes."""
+        stop = self._check(step) if self.ranks.main else False
+        if self.plan.preset.validation.stop == "report only":
+            return False
+        return self.ranks.from_main((stop,))[0]
+
+    def _check(self, step: int) -> bool:
+        held_out = self.measure(self.plan.held_out)
+        probe = self.measure(self.plan.train_probe)
+        verdict = self.stopping.add(step, held_out.loss)
+        per_timestep = {str(timestep): loss for timestep, loss in held_out.per_timestep.items()}
+        self.emit(
+            Validated(
+                step=step,
+                loss=held_out.loss,
+                error=held_out.error,
+                train_loss=probe.loss,
+                per_timestep=per_timestep,
+                lowest=verdict.lowest,
+            )
+        )
+        if verdict.lowest and step:
+            self.keeper.save_lowest(step)
+        if verdict.stop and not self._told:
+            self._told = True
+            self.emit(Warned(step=step, text=verdict.text, setting="validation.stop"))
+        return verdict.stop
+
+    @property
+    def has_lowest(self) -> bool:
+        """Whether a trained adapter with the lowest loss was kept."""
+        return self.stopping.lowest_step > 0
+
+
+def preview(previews: Previews, step: int, emit: Emit) -> None:
+    """Draw the samples; whatever goes wrong is a warning, never the end of a run."""
+    try:
+        drawn = previews.draw(step)
+        if drawn is not None:
+            emit(drawn)
+    except Exception as error:
+        traceback.print_exc()
+        text = f"the samples of step {step} could not be drawn: {str(error).strip() or type(error).__name__}"
+        emit(Warned(step=step, text=text, setting="sampling"))

@@ -1,0 +1,100 @@
+"""Before the first step: the model into memory, images and captions through it, what is no longer needed out again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+from trainer.contract.events import Event, Phase
+from trainer.contract.families import Recognised
+from trainer.contract.machine import Machine
+from trainer.contract.settings import Preset
+from trainer.data.cache import Cache, fingerprint, trim
+from trainer.data.latents import BrokenImages, Latents, LiveLatents, check_decodable, prepare_latents
+from trainer.data.text import LiveText, Text, prepare_text
+from trainer.parts import Family, LoadPlan, ModelFiles
+from trainer.plan.plan import Plan
+
+from .device import FORMATS
+
+PROGRESS_S = 0.2
+"""Seconds between two progress events of one phase."""
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Where batches come from, and which parts of the model that makes superfluous."""
+
+    latents: Latents
+    text: Text
+    superfluous: tuple[str, ...]
+
+
+class Progress:
+    """Tells of a phase that counts: not more than a few times a second, the first and the last always."""
+
+    def __init__(self, emit: Callable[[Event], None]) -> None:
+        self._emit, self._last = emit, 0.0
+
+    def __call__(self, text: str, done: int, of: int) -> None:
+        """Tell that `done` of `of` are through."""
+        if done >= of or time.monotonic() - self._last >= PROGRESS_S:
+            self._last = time.monotonic()
+            self._emit(Phase(text=f"{text}, {of} in all", done=done, of=of))
+
+
+def load(family: Family, preset: Preset, recognised: Recognised, device: torch.device) -> None:
+    """Load the base model as the preset says; Problems names what is wrong with its files."""
+    prediction = preset.model.prediction if preset.model.prediction != "auto" else ""
+    files = ModelFiles(preset.model.path, recognised, preset.model.vae, prediction)
+    family.load(
+        files,
+        LoadPlan(
+            device=device,
+            base_dtype=FORMATS[str(preset.precision.base)],
+            compute_dtype=FORMATS[preset.precision.compute],
+            attention=preset.memory.attention,
+            gradient_checkpointing=bool(preset.memory.gradient_checkpointing),
+            clip_skip=preset.captions.clip_skip,
+            max_tokens=preset.captions.max_tokens,
+        ),
+    )
+
+
+def check_live(plan: Plan, emit: Callable[[Event], None]) -> None:
+    """Decode every image once where the run itself decodes them at each look, so that a bad one is found now and not in
+    the middle. BrokenImages names them; the latent cache finds them by itself."""
+    if not plan.latents_cached:
+        broken = check_decodable([image.path for image in plan.images], Progress(emit))
+        if broken:
+            raise BrokenImages(broken)
+
+
+def sources(family: Family, plan: Plan, machine: Machine, emit: Callable[[Event], None]) -> Sources:
+    """Latents and text, from the caches as far as they are there. To be called before an adapter is attached."""
+    preset, progress = plan.preset, Progress(emit)
+    paths = [image.path for image in plan.images]
+    superfluous: tuple[str, ...] = ()
+    check_live(plan, emit)
+    latents: Latents = LiveLatents(paths, family)
+    if plan.latents_cached:
+        cache = Cache(machine.cache, "latents", fingerprint(family.parts["vae"]))
+        latents = prepare_latents(plan.latent_pool(), paths, family, cache, preset.memory.vae_batch_size, progress)
+        superfluous += ("vae",)
+    encoders = tuple(sorted(name for name in family.parts if name.startswith("te")))
+    text: Text = LiveText(family, preset.network.text_encoder)
+    if plan.text_mode != "live":
+        marks = "-".join(fingerprint(family.parts[name]) for name in encoders)
+        facts = (preset.captions.clip_skip, preset.captions.max_tokens, preset.precision.compute)
+        cache = Cache(machine.cache, "text", f"{marks}-{facts}")
+        text = prepare_text(plan.caption_pool(), family, cache, progress)
+        superfluous += encoders
+    return Sources(latents, text, superfluous)
+
+
+def trim_cache(machine: Machine) -> None:
+    """Keep the caches below the machine's limit."""
+    trim(machine.cache, int(machine.cache_limit_gb * 1e9))

@@ -1,0 +1,344 @@
+"""The composition root: a run folder's preset becomes parts, the parts a loop. The only reader of catalog targets."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from trainer.contract import catalog
+from trainer.contract import preset as presets
+from trainer.contract.events import Phase, RunStarted, Warned
+from trainer.contract.families import Recognised, by_name
+from trainer.contract.machine import load_machine
+from trainer.contract.problems import Problem, Problems
+from trainer.contract.rundir import RunDir
+from trainer.contract.settings import Preset, parse_interval
+from trainer.data.loader import Loader, Share
+from trainer.noise.process import Tables
+from trainer.optim.optimizers import Group, applied_rates, make_optimizer
+from trainer.optim.schedule import Scheduler
+from trainer.parts import Family, Network
+from trainer.plan.draws import number
+from trainer.plan.plan import Plan, examine, make_plan
+from trainer.plan.scan import Unreadable
+from trainer.sampling.previews import Previews, Recipe
+from trainer.sampling.prompts import Prompt
+from trainer.saving.hashes import BackgroundHash
+from trainer.saving.metadata import RunFacts, adapter_metadata, optimizer_text
+from trainer.sinks.fan import Fan
+from trainer.validation.measure import Result as Measured
+from trainer.validation.measure import grid, measure
+from trainer.validation.stopping import EarlyStopping
+
+from . import device as machines
+from . import loop, prepare
+from .control import Control, Turn
+from .moments import Checker, Keeper, in_use, preview
+from .parallel import Ranks
+from .update import Clipping, Objective, Update
+
+ROOT = Path(__file__).resolve().parents[1]
+TEXT_GROUP = "text_encoder"
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a run ended: as the loop says it, after which step, with which final file."""
+
+    how: loop.How
+    step: int
+    file: str
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What everything else is put together from."""
+
+    run: RunDir
+    emit: Fan
+    plan: Plan
+    recognised: Recognised
+    family: Family
+    device: torch.device
+    ranks: Ranks
+
+    @property
+    def preset(self) -> Preset:
+        """The resolved preset."""
+        return self.plan.preset
+
+
+def resolve(table: str, name: str) -> Any:
+    """The class or function of a catalog row. Nothing else is ever imported by name."""
+    entry = catalog.optimizer(name) if table == "optimizers" else catalog.find(table, name)
+    if entry is None:
+        raise Problems([Problem(table, f"there is no {name!r}", "one of " + ", ".join(catalog.names(table)))])
+    module, _, attribute = entry.target.partition(":")
+    return getattr(import_module(module), attribute)
+
+
+def train(run: RunDir, emit: Fan) -> Result:
+    """Train what the run folder's preset says, from the first check to the last file. Problems before anything is
+    loaded as far as they can be known, else whatever goes wrong."""
+    bench, sources = with_sources(set_up(run, emit))
+    previews = make_previews(bench)
+    network, optimizer = make_network(bench)
+    release(bench, sources.superfluous, previews)
+    share = Share(bench.ranks.rank, bench.ranks.count)
+    sizes = [(image.size.width, image.size.height) for image in bench.plan.images]
+    loader = Loader(bench.plan.draws, sizes, sources.latents, sources.text, bench.device, share)
+    return train_with(bench, network, optimizer, loader, previews)
+
+
+def set_up(run: RunDir, emit: Fan) -> Bench:
+    """Check everything, join the other processes, load the model."""
+    emit(Phase(text="checking settings and images"))
+    _, recognised, plan = examine(presets.load(run.preset))
+    device, ranks = machines.join(plan.preset)
+    threads = machines.make_repeatable(device, machines.threads_wanted(plan.preset))
+    for note in plan.notes:
+        emit(Warned(text=note))
+    if ranks.main:
+        name = machines.device_name(device, ranks)
+        total, versions = plan.steps.total, machines.versions()
+        run.update_state(threads=threads, device=name, total_steps=total, versions=versions)
+        add_sinks(run, emit, plan.preset)
+        prepare.trim_cache(load_machine(ROOT))
+    emit(Phase(text="loading the model"))
+    family: Family = resolve("families", recognised.family)()
+    prepare.load(family, plan.preset, recognised, device)
+    return Bench(run, emit, plan, recognised, family, device, ranks)
+
+
+def with_sources(bench: Bench) -> tuple[Bench, prepare.Sources]:
+    """Images and captions encoded. Images that turn out to be unreadable are named and left out: the plan, and with it
+    the number of steps, is made again without them; Problems where none is left."""
+    machine = load_machine(ROOT)
+    try:
+        return bench, prepare.sources(bench.family, bench.plan, machine, bench.emit)
+    except prepare.BrokenImages as error:
+        broken = {image.path: image.why for image in error.broken}
+    for path, why in broken.items():
+        bench.emit(Warned(text=f"{path} is skipped: {why}", setting="dataset.folders"))
+    left_out = [Unreadable(path, why) for path, why in broken.items()]
+    plan = make_plan(bench.preset, bench.ranks.count, bench.recognised, left_out)
+    if bench.ranks.main:
+        bench.run.update_state(total_steps=plan.steps.total)
+    bench = replace(bench, plan=plan)
+    return bench, prepare.sources(bench.family, plan, machine, bench.emit)
+
+
+def add_sinks(run: RunDir, emit: Fan, preset: Preset) -> None:
+    """The loggers that the preset asks for; one that cannot start is told and left out."""
+    wanted: list[Callable[[], Any]] = []
+    if preset.logging.tensorboard:
+        wanted.append(lambda: resolve("sinks", "tensorboard")(run.path))
+    if preset.logging.wandb:
+        wanted.append(lambda: resolve("sinks", "wandb")(run.path, preset.logging.project))
+    for make in wanted:
+        try:
+            emit.add(make())
+        except Exception as error:  # whatever a logger raises, the training must go on
+            emit(Warned(text=f"a logger is left out: {error}", setting="logging"))
+
+
+def make_previews(bench: Bench) -> Previews | None:
+    """The sample pictures, with their prompts encoded; None where none are to be drawn, or by another process."""
+    sampling = bench.preset.sampling
+    wanted = bench.plan.samples or parse_interval(sampling.every).unit == "minute"
+    if not wanted or not bench.ranks.main:
+        return None
+    width, height, steps, guidance = (
+        sampling.width,
+        sampling.height,
+        sampling.steps,
+        sampling.guidance,
+    )
+    usual = Prompt("", sampling.negative, int(width), int(height), sampling.seed, int(steps), float(guidance))  # type: ignore[arg-type]
+    scheduler = resolve("samplers", sampling.sampler)
+    make = partial(scheduler.from_config, dict(bench.family.sampling.scheduler))
+    recipe = Recipe(tuple(sampling.prompts), sampling.prompts_file, usual, sampling.sampler, make)  # type: ignore[arg-type]
+
+    def warn(text: str) -> None:
+        bench.emit(Warned(text=text, setting="sampling.prompts"))
+
+    trained = bench.preset.network.text_encoder
+    previews = Previews(bench.family, recipe, bench.run.path, bench.device, warn, encode_anew=trained)
+    if not trained:
+        previews.encode()
+    return previews
+
+
+def release(bench: Bench, superfluous: tuple[str, ...], previews: Previews | None) -> None:
+    """Drop the parts of the model that neither training nor samples need. A prompt file may bring new prompts at any
+    time, so it keeps the text encoder."""
+    keep = {"vae"} if previews else set()
+    if bench.preset.network.text_encoder or (previews and bench.preset.sampling.prompts_file):
+        keep |= {name for name in bench.family.parts if name.startswith("te")}
+    for part in superfluous:
+        if part not in keep:
+            bench.family.release(part)
+
+
+def make_network(bench: Bench) -> tuple[Network, torch.optim.Optimizer]:
+    """The adapter, attached, and its optimizer."""
+    chosen, rates = bench.preset.network, bench.preset.optimizer
+    encoders = [name for name in bench.family.parts if name.startswith("te")]
+    others = [name for name in bench.family.parts if name not in ("vae", *encoders)]
+    parts = (others if chosen.unet else []) + (encoders if chosen.text_encoder else [])
+    network: Network = resolve("networks", chosen.type)(
+        bench.family.targets(chosen.conv_rank > 0, parts),
+        chosen.rank,
+        chosen.alpha,
+        chosen.conv_rank,
+        chosen.conv_alpha,
+        chosen.dropout,
+        bench.preset.training.seed,
+    )
+    network.attach()
+    named = [("unet", others, rates.unet_learning_rate), (TEXT_GROUP, encoders, rates.text_encoder_learning_rate)]
+    values = [(name, [p for part in group for p in network.parameters(part)], rate) for name, group, rate in named]
+    groups = [Group(name, parameters, float(rate)) for name, parameters, rate in values if parameters]  # type: ignore[arg-type]
+    row = catalog.optimizer(rates.name)
+    return network, make_optimizer(resolve("optimizers", rates.name), row, groups, rates)
+
+
+def train_with(
+    bench: Bench, network: Network, optimizer: torch.optim.Optimizer, loader: Loader, previews: Previews | None
+) -> Result:
+    """The loop with everything around it: before the first step, and after the last."""
+    plan, emit, ranks = bench.plan, bench.emit, bench.ranks
+    update = make_update(bench, optimizer, network)
+    keeper = make_keeper(bench, network, optimizer)
+    timesteps = grid(plan.preset.validation.timesteps, len(bench.family.process.betas))
+
+    def measured(images: tuple[int, ...]) -> Measured:
+        return measure(update.distances, loader, plan.fixed_draws(images), timesteps)
+
+    chosen = plan.preset.validation
+    checker = Checker(plan, measured, EarlyStopping(chosen.patience, chosen.min_improvement), keeper, ranks, emit)
+
+    def validate(step: int) -> bool:
+        with in_use(network, optimizer):
+            return checker.check(step)
+
+    def draw(step: int) -> None:
+        with in_use(network, optimizer):
+            if previews:
+                preview(previews, step, emit)
+
+    def save(step: int) -> None:
+        with in_use(network, optimizer):
+            if ranks.main:
+                keeper.save(step)
+
+    control = Control(bench.run, ranks, turns(plan))
+    control.listen()
+    emit(started(bench, optimizer))
+    if 0 in plan.samples:
+        draw(0)
+    if 0 in plan.validations:
+        validate(0)
+    network.training(True)
+    parts = loop.Parts(
+        update=update,
+        take=lambda step: (loader.micro_batches(step), loader.looks(step)),
+        set_rate=Scheduler(optimizer, plan.preset.schedule, plan.steps.total).set,
+        rates=lambda: applied_rates(optimizer),
+        validate=validate,
+        preview=draw,
+        save=save,
+        control=control,
+        emit=emit,
+        fp16=plan.preset.precision.compute == "fp16",
+    )
+    how, step = loop.train(parts, plan.steps)
+    with in_use(network, optimizer):
+        file = finish(bench, keeper, checker, step) if ranks.main else ""
+    if previews:
+        previews.sheet()
+    ranks.wait()
+    return Result(how, step, file)
+
+
+def make_update(bench: Bench, optimizer: torch.optim.Optimizer, network: Network) -> Update:
+    """One optimizer update, with the preset's loss, noise and clipping."""
+    preset, noise = bench.preset, bench.preset.noise
+    distance = resolve("losses", noise.loss)
+    objective = Objective(distance, noise.huber_c, noise.min_snr_gamma, noise.noise_offset, preset.training.seed)
+    scaler = torch.amp.GradScaler(bench.device.type) if preset.precision.compute == "fp16" else None
+    clipping = Clipping(preset.optimizer.max_grad_norm, scaler)
+    tables = Tables(bench.family.process, bench.device)
+    random = preset.network.dropout > 0
+    return Update(bench.family, tables, objective, optimizer, clipping, bench.ranks, random)
+
+
+def make_keeper(bench: Bench, network: Network, optimizer: torch.optim.Optimizer) -> Keeper:
+    """What writes the adapter files, and says in them how they were made."""
+    preset, process = bench.preset, bench.family.process
+    memory = load_machine(ROOT).cache / "hashes.json"
+    model, vae = BackgroundHash(preset.model.path, memory), BackgroundHash(preset.model.vae, memory)
+    began, facts = time.time(), by_name(bench.recognised.family)
+    arguments = {"weight_decay": preset.optimizer.weight_decay, **preset.optimizer.args}
+    known = RunFacts(
+        step=0,
+        started=began,
+        now=began,
+        session=number(bench.run.id) % 2**32,
+        network=tuple(network.facts()),
+        optimizer=optimizer_text(optimizer, arguments),
+        prediction=process.prediction,
+        zero_snr=bool(bench.family.sampling.scheduler.get("rescale_betas_zero_snr", False)),
+    )
+
+    def metadata(step: int) -> dict[str, str]:
+        now = replace(known, step=step, now=time.time(), model=model.result(), vae=vae.result())
+        return adapter_metadata(bench.plan, facts, now)
+
+    dtype = machines.FORMATS[preset.precision.save]
+    return Keeper(bench.run.path, network, bench.plan, dtype, metadata, bench.emit)
+
+
+def turns(plan: Plan) -> dict[str, Turn]:
+    """When what is due: at the plan's steps, or by the clock."""
+    preset = plan.preset
+    due = {
+        "validate": (preset.validation.every, plan.validations if plan.held_out else None),
+        "sample": (preset.sampling.every, plan.samples),
+        "save": (preset.saving.every, plan.checkpoints),
+    }
+    return {name: Turn(steps, parse_interval(every)) for name, (every, steps) in due.items() if steps is not None}
+
+
+def started(bench: Bench, optimizer: torch.optim.Optimizer) -> RunStarted:
+    """The event that says what is about to be trained."""
+    plan = bench.plan
+    trained = sum(value.numel() for group in optimizer.param_groups for value in group["params"])
+    return RunStarted(
+        name=str(plan.preset.saving.name),
+        total_steps=plan.steps.total,
+        steps_per_epoch=plan.steps.per_epoch,
+        total_epochs=plan.steps.epochs,
+        images=len(plan.train),
+        held_out=len(plan.held_out),
+        device=machines.device_name(bench.device, bench.ranks),
+        trained_parameters=trained,
+        versions=machines.versions(),
+    )
+
+
+def finish(bench: Bench, keeper: Keeper, checker: Checker, step: int) -> str:
+    """The final file; returns its name, "" where the run ended before its first step."""
+    if step == 0:
+        return ""
+    lowest = bench.preset.validation.stop == "stop and keep the lowest" and checker.has_lowest
+    file = keeper.lowest_as_final(step) if lowest else keeper.save_final(step)
+    bench.run.update_state(step=step, adapter=file)
+    return file

@@ -1,0 +1,1 @@
+"""Pictures drawn while training: prompts, the denoising loop, before and after side by side."""

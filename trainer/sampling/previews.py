@@ -1,0 +1,129 @@
+"""The sample pictures of a run: which prompts, when encoded, under which file names."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from trainer.contract.events import Sampled
+from trainer.parts import Conditioning, Family
+
+from .denoise import draw
+from .grid import before_after, parameters, save_picture, to_picture
+from .prompts import Prompt, read_prompts
+
+SHEET = "before-after.png"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What is drawn: `file` replaces `lines` where it is not "". `usual`: what a prompt without flags gets. `sampler`:
+    the name of `make_scheduler`'s product."""
+
+    lines: tuple[str, ...]
+    file: str
+    usual: Prompt
+    sampler: str
+    make_scheduler: Callable[[], Any]
+
+
+class Previews:
+    """Draws the prompts at a step and puts before and after side by side at the end.
+
+    `folder` is the run folder; files go to its `samples/`. `encode_anew`: the text encoder changes while training, so
+    nothing may be kept encoded. `warn` takes sentences for the user."""
+
+    def __init__(
+        self,
+        family: Family,
+        recipe: Recipe,
+        folder: Path,
+        device: torch.device,
+        warn: Callable[[str], None],
+        encode_anew: bool = False,
+    ) -> None:
+        self._family, self._recipe, self._folder, self._device = family, recipe, Path(folder), device
+        self._warn, self._encode_anew = warn, encode_anew
+        self._encoded: dict[str, Conditioning] = {}
+        self._told: set[str] = set()
+        self._first: dict[tuple[str, int], Path] = {}
+        self._last: dict[tuple[str, int], tuple[int, Path]] = {}
+
+    def prompts(self) -> list[Prompt]:
+        """The prompts as they are now; what is wrong with them is told once."""
+        recipe = self._recipe
+        prompts, faults = read_prompts(recipe.file, recipe.lines, recipe.usual)
+        for fault in faults:
+            if fault not in self._told:
+                self._told.add(fault)
+                self._warn(f"sample prompts: {fault}")
+        return prompts
+
+    def encode(self) -> None:
+        """Encode the prompts now, so that the text encoder may leave memory."""
+        for prompt in self.prompts():
+            self._conditioning(prompt.text)
+            self._conditioning(prompt.negative)
+
+    def _conditioning(self, text: str) -> Conditioning:
+        if self._encode_anew:
+            return self._encode(text)
+        if text not in self._encoded:
+            self._encoded[text] = self._encode(text)
+        return self._encoded[text]
+
+    def _encode(self, text: str) -> Conditioning:
+        with torch.no_grad():
+            encoded = self._family.encode_captions([text])
+        return {name: values.to(self._device) for name, values in encoded.items()}
+
+    def draw(self, step: int) -> Sampled | None:
+        """Draw every prompt; None where there is none. An error is for the caller, who lets the run go on."""
+        began = time.monotonic()
+        prompts = self.prompts()
+        files = [self._draw_one(step, number, prompt) for number, prompt in enumerate(prompts)]
+        if not files:
+            return None
+        return Sampled(
+            step=step,
+            files=[file.relative_to(self._folder).as_posix() for file in files],
+            prompts=[prompt.text for prompt in prompts],
+            seeds=[prompt.seed for prompt in prompts],
+            seconds=time.monotonic() - began,
+        )
+
+    def _draw_one(self, step: int, number: int, prompt: Prompt) -> Path:
+        pixels_CHW = draw(
+            self._family,
+            self._recipe.make_scheduler(),
+            prompt,
+            self._conditioning(prompt.text),
+            self._conditioning(prompt.negative),
+            self._device,
+        )
+        path = self._folder / "samples" / f"step{step:08}_{number:02}.png"
+        save_picture(path, to_picture(pixels_CHW), parameters(prompt, self._recipe.sampler, step))
+        key = (prompt.text, prompt.seed)
+        if step == 0:
+            self._first[key] = path
+        self._last[key] = (step, path)
+        return path
+
+    def sheet(self) -> Path | None:
+        """Write before | after of the prompts that were drawn before the first step and since; None without any."""
+        rows = [
+            (text, first, self._last[text, seed][1])
+            for (text, seed), first in self._first.items()
+            if self._last[text, seed][0] > 0
+        ]
+        if not rows:
+            return None
+        last_step = max(step for step, _ in self._last.values())
+        path = self._folder / "samples" / SHEET
+        save_picture(path, before_after(rows, ("before", f"after {last_step} steps")))
+        return path

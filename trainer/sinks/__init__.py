@@ -1,0 +1,1 @@
+"""Where a run's events go beside `events.jsonl`: TensorBoard, Weights & Biases, the console log."""

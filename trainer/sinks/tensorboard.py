@@ -1,0 +1,54 @@
+"""TensorBoard event files, written by tensorboard's own writer (no torch needed)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tensorboard.compat.proto.event_pb2 import Event as Record
+from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.summary.writer.event_file_writer import EventFileWriter
+
+from trainer.contract.events import Event, Sampled, StepDone, Validated
+
+
+class TensorBoard:
+    """`loss/train`, `loss/validation`, `learning_rate/*`, `grad_norm` and sample pictures by prompt number, each at its
+    step. `folder` is the run folder: sample files are named relative to it; the records go to `folder`/tensorboard."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = Path(folder)
+        self._writer = EventFileWriter(str(self._folder / "tensorboard"), flush_secs=5)
+
+    def write(self, event: Event) -> None:
+        """Record the event's figures or pictures."""
+        values = [Summary.Value(tag=tag, simple_value=value) for tag, value in scalars(event).items()]
+        if isinstance(event, Sampled):
+            values += [self._picture(i, name) for i, name in enumerate(event.files)]
+        if values:
+            record = Record(wall_time=event.time, step=event.step, summary=Summary(value=values))
+            self._writer.add_event(record)
+
+    def _picture(self, number: int, name: str) -> Summary.Value:
+        from PIL import Image
+
+        file = self._folder / name
+        with Image.open(file) as image:
+            width, height = image.size
+        picture = Summary.Image(width=width, height=height, colorspace=3, encoded_image_string=file.read_bytes())
+        return Summary.Value(tag=f"samples/{number:02}", image=picture)
+
+    def close(self) -> None:
+        """Write what is left."""
+        self._writer.close()
+
+
+def scalars(event: Event) -> dict[str, float]:
+    """Chart name -> value for the events that carry figures, else nothing."""
+    if isinstance(event, StepDone):
+        rates = {f"learning_rate/{group}": rate for group, rate in event.learning_rate.items()}
+        norm = {} if event.grad_norm is None else {"grad_norm": event.grad_norm}
+        return {"loss/train": event.loss, "epoch": event.epoch, **rates, **norm}
+    if isinstance(event, Validated):
+        same_grid = {} if event.train_loss is None else {"loss/train_on_the_same_grid": event.train_loss}
+        return {"loss/validation": event.loss, **same_grid}
+    return {}

@@ -1,0 +1,129 @@
+"""One optimizer update: looks in, losses, gradients of all processes summed, clipped, applied.
+
+Names carry shapes: B looks of a batch, C channels, H height, W width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from trainer.noise.draws import draw_noise, draw_timesteps
+from trainer.noise.process import Tables, add_noise, target
+from trainer.noise.weighting import min_snr
+from trainer.parts import BatchFacts, Conditioning, Family
+from trainer.plan.draws import number
+
+from .parallel import Ranks
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What is minimised. `distance`: (prediction, target, c) -> one value an image; `gamma` 0: no min-SNR weights."""
+
+    distance: Callable[[Tensor, Tensor, float], Tensor]
+    c: float = 0.1
+    gamma: float = 0.0
+    noise_offset: float = 0.0
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Clipping:
+    """`scaler`: loss scaling for fp16, else None. `max_norm` 0: gradients are measured, not clipped."""
+
+    max_norm: float = 0.0
+    scaler: torch.amp.GradScaler | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Mean loss of the step's looks, and the gradient's norm before clipping: on the device, not yet read. `looks`:
+    how many there were, over all processes."""
+
+    loss: Tensor
+    grad_norm: Tensor
+    looks: int
+
+
+class Update:
+    """Called once a step with the micro-batches of this process.
+
+    The loss of every look weighs the same, however the looks are spread over micro-batches and processes: a batch's
+    weights are 1 / looks of the step. So accumulation and data parallel give the gradient of the one large batch.
+    `random`: something draws from torch's generator in the forward pass (dropout), which is then seeded anew for each
+    step and process."""
+
+    def __init__(
+        self,
+        family: Family,
+        tables: Tables,
+        objective: Objective,
+        optimizer: torch.optim.Optimizer,
+        clipping: Clipping,
+        ranks: Ranks,
+        random: bool = False,
+    ) -> None:
+        self._family, self._tables, self._objective = family, tables, objective
+        self._optimizer, self._clipping, self._ranks, self._random = optimizer, clipping, ranks, random
+        self._parameters: list[nn.Parameter] = [p for group in optimizer.param_groups for p in group["params"]]
+
+    def __call__(self, step: int, batches: Sequence[Any], looks: int) -> Outcome:
+        """Do the update. `batches`: this process's `data.loader.Batch`es; `looks`: those of all processes."""
+        if self._random:
+            torch.manual_seed(number(self._objective.seed, step, self._ranks.rank, "dropout"))
+        self._optimizer.zero_grad(set_to_none=True)
+        total: Tensor | None = None
+        for batch in batches:
+            loss = (self.losses(batch) * batch.weights_B).sum()
+            self._backward(loss)
+            total = loss.detach() if total is None else total + loss.detach()
+        assert total is not None, "a step has at least one batch"
+        total = self._ranks.sum_gradients(self._parameters, total)
+        return Outcome(total, self._apply(), looks)
+
+    def losses(self, batch: Any) -> Tensor:
+        """One loss a look, min-SNR weights included."""
+        objective, tables, latents_BCHW = self._objective, self._tables, batch.latents_BCHW
+        device, seeds = latents_BCHW.device, batch.seeds
+        timesteps_B = draw_timesteps(seeds, tables.steps, device)
+        noise_BCHW = draw_noise(latents_BCHW.shape[1:], seeds, objective.noise_offset, device)
+        losses_B = self.distances(latents_BCHW, noise_BCHW, timesteps_B, batch.conditioning, batch.facts)
+        return losses_B * min_snr(tables, timesteps_B, objective.gamma) if objective.gamma else losses_B
+
+    def distances(
+        self,
+        latents_BCHW: Tensor,
+        noise_BCHW: Tensor,
+        timesteps_B: Tensor,
+        conditioning: Conditioning,
+        facts: BatchFacts,
+    ) -> Tensor:
+        """The unweighted loss of each image with this noise at these timesteps: what validation measures too."""
+        noisy_BCHW = add_noise(self._tables, latents_BCHW, noise_BCHW, timesteps_B)
+        answer_BCHW = self._family.predict(noisy_BCHW, timesteps_B, conditioning, facts)
+        wanted_BCHW = target(self._tables, latents_BCHW, noise_BCHW, timesteps_B)
+        return self._objective.distance(answer_BCHW, wanted_BCHW, self._objective.c)
+
+    def _backward(self, loss: Tensor) -> None:
+        scaler = self._clipping.scaler
+        (scaler.scale(loss) if scaler else loss).backward()
+
+    def _apply(self) -> Tensor:
+        """Clip and update; returns the norm before clipping. Where fp16 overflowed the scaler skips the update."""
+        scaler, max_norm = self._clipping.scaler, self._clipping.max_norm
+        if scaler:
+            scaler.unscale_(self._optimizer)
+        norm = nn.utils.get_total_norm([p.grad for p in self._parameters if p.grad is not None], foreach=True)
+        if max_norm:
+            nn.utils.clip_grads_with_norm_(self._parameters, max_norm, norm, foreach=True)
+        if scaler:
+            scaler.step(self._optimizer)
+            scaler.update()
+        else:
+            self._optimizer.step()
+        return norm
