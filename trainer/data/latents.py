@@ -135,8 +135,11 @@ def prepare_latents(
     """Everything that these draws show, from the cache where it is there, else encoded and put there.
 
     `cache` carries the VAE's fingerprint. The VAE's noise comes from the content's hash, so a latent is the same in
-    every run; it is drawn once and kept. BrokenImages after all others were encoded."""
+    every run; it is drawn once and kept. BrokenImages after all others were encoded; ValueError for draws that are
+    rotated or coloured, which differ at each look."""
     wanted = sorted({place(draw): draw for draw in draws}.items())
+    if any(draw.rotate or draw.jitter != (1.0, 1.0, 1.0) for _, draw in wanted):
+        raise ValueError("rotated or coloured looks cannot be cached")
     held: dict[Place, Tensor] = {}
     missing: list[tuple[Place, Draw, str]] = []
     broken: dict[int, BrokenImage] = {}

@@ -18,6 +18,7 @@ from trainer.contract.problems import Problem, Problems
 _OURS = {
     "params": "it is what is trained",
     "lr": "set optimizer.learning_rate instead",
+    "weight_decay": "set optimizer.weight_decay instead",
 }
 
 
@@ -38,7 +39,7 @@ def make_optimizer(
 ) -> torch.optim.Optimizer:
     """An optimizer of class `kind` over `groups`; each group remembers its peak rate as `base_lr`.
 
-    Later beats earlier: the row's fixed arguments, the preset's weight decay, the preset's own arguments.
+    The preset's arguments win over the row's fixed ones.
     Problems: an argument that the class does not know or refuses; two rates where it can apply only one."""
     problems = check_arguments(kind, entry, chosen) + _one_rate(entry, groups)
     if problems:

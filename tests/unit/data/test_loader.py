@@ -207,6 +207,13 @@ def test_broken_images_are_all_named_after_the_good_ones_were_encoded(paths: lis
     assert {error.path for error in check_decodable(paths)} == {paths[3], paths[6]}
 
 
+@pytest.mark.parametrize("change", [{"rotate": 5.0}, {"jitter": 0.1}])
+def test_what_differs_at_each_look_is_never_cached(change: dict[str, float], paths: list[Path], tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="cannot be cached"):
+        cached(draws(**change), paths, tmp_path)
+    assert not list(tmp_path.rglob("*.safetensors"))
+
+
 def test_live_latents_follow_crop_flip_rotation_and_jitter(paths: list[Path], tmp_path: Path) -> None:
     ramp = np.zeros((64, 140, 3), np.uint8)
     ramp[..., 0] = np.linspace(0, 255, 140)

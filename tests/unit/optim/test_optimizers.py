@@ -110,12 +110,12 @@ def test_weight_decay_reaches_every_group(entry: catalog.Optimizer) -> None:
 
 def test_arguments_override_the_row_and_lists_become_tuples() -> None:
     entry = catalog.optimizer("AdamW")
-    chosen = {"betas": [0.8, 0.95], "weight_decay": 0.5, "fused": False}
+    chosen = {"betas": [0.8, 0.95], "eps": 1e-6, "fused": False}
     group = make(entry, Toy(), args=chosen).param_groups[0]
-    assert (group["betas"], group["weight_decay"], group["fused"]) == ((0.8, 0.95), 0.5, False)
+    assert (group["betas"], group["eps"], group["fused"]) == ((0.8, 0.95), 1e-6, False)
 
 
-@pytest.mark.parametrize("name", ["lr", "params"])
+@pytest.mark.parametrize("name", ["lr", "params", "weight_decay"])
 def test_what_has_a_setting_of_its_own_is_no_argument(name: str) -> None:
     with pytest.raises(Problems, match=name):
         make(catalog.optimizer("AdamW"), Toy(), args={name: 1.0})
