@@ -13,6 +13,7 @@ import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import safetensors.torch
 import torch
@@ -32,13 +33,25 @@ def hash_bytes(data: bytes | memoryview) -> str:
 
 
 def fingerprint(module: nn.Module, *facts: object) -> str:
-    """A hash of all tensors of a model's part, and of facts that also determine what it gives (layer, length).
+    """A hash of all tensors of a model's part, of its configuration (a VAE's scaling factor is no tensor), and of facts
+    that also determine what it gives (layer, length).
 
     Take it before an adapter is attached to the part. Tensors are hashed in parallel: 0.2 s for a VAE."""
     tensors = sorted(module.state_dict().items())
     with ThreadPoolExecutor(max_workers=min(8, os.cpu_count() or 1)) as pool:
         parts = list(pool.map(lambda item: f"{item[0]} {item[1].dtype} {_hash_tensor(item[1])}", tensors))
-    return hash_bytes("\n".join([*parts, *map(repr, facts)]).encode())
+    return hash_bytes("\n".join([*parts, *_configuration(module), *map(repr, facts)]).encode())
+
+
+def _configuration(module: nn.Module) -> list[str]:
+    """The plain values of a diffusers or transformers configuration, without paths and versions, which differ between
+    copies of one model."""
+    config: Any = getattr(module, "config", None)
+    values = config.to_dict() if hasattr(config, "to_dict") else config
+    if not isinstance(values, Mapping):
+        return []
+    kept = sorted(name for name in values if not name.startswith("_") and "version" not in name)
+    return [f"{name}={values[name]!r}" for name in kept]
 
 
 def _hash_tensor(tensor: Tensor) -> str:

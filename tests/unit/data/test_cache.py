@@ -103,6 +103,20 @@ def test_fingerprint_sees_every_weight_its_type_and_the_facts() -> None:
     assert fingerprint(module.bfloat16(), 1) != changed
 
 
+def test_fingerprint_sees_the_configuration_but_not_where_the_model_lies(tmp_path: Path) -> None:
+    from diffusers import AutoencoderKL
+
+    torch.manual_seed(0)
+    vae = AutoencoderKL(block_out_channels=(32,), norm_num_groups=8, scaling_factor=0.18215)
+    vae.save_pretrained(tmp_path / "here")
+    vae.save_pretrained(tmp_path / "there")
+    first = fingerprint(AutoencoderKL.from_pretrained(tmp_path / "here"))
+    there = AutoencoderKL.from_pretrained(tmp_path / "there")
+    assert first == fingerprint(there)
+    there.register_to_config(scaling_factor=0.13025)
+    assert first != fingerprint(there)
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
 def test_fingerprint_of_every_format(dtype: torch.dtype) -> None:
     assert len(fingerprint(nn.Linear(3, 3).to(dtype))) == 32
