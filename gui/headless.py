@@ -200,7 +200,7 @@ def _tell_results(run: RunDir, state: RunState, seen: list[Event]) -> None:
         print(f"Stopped after step {state.step} of {state.total_steps}.")
     saved = [event for event in seen if isinstance(event, Saved)]
     files = {event.file: event for event in saved if event.what in ADAPTERS}
-    for name, event in files.items():
+    for name, event in sorted(files.items(), key=lambda pair: ADAPTERS.index(pair[1].what)):
         print(f"LoRA: {run.path / name} ({size(event.bytes)}{'' if event.what == 'final' else ', ' + event.what})")
     grid = run.samples / "before-after.png"
     if grid.is_file():

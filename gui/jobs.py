@@ -65,7 +65,7 @@ def start(preset: Preset, name: str = "", runs: Path | None = None) -> RunDir:
     chosen = devices(resolved.hardware.gpus)
     folder = Path(runs) if runs is not None else default_runs()
     try:
-        run = RunDir.create(folder.resolve(), resolved.saving.name)
+        run = RunDir.create(folder.resolve(), str(resolved.saving.name))
         write_whole(run.preset, presets.dumps(resolved))
         run.update_state(preset_title=resolved.about.title)
         launch(run, command(run, chosen, threads(resolved, chosen)), environment(resolved, chosen))

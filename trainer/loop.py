@@ -26,8 +26,9 @@ class Parts:
     """What the loop is made of; `run.py` puts it together.
 
     `update`: one optimizer update. `take(step)`: (its micro-batches, looks over all processes). `set_rate(step)`:
-    before the update; `rates()`: what it applies, by group. `validate`, `preview` and `save` do their work at a step and
-    tell of it by events; `validate` returns whether early stopping wants the run to end."""
+    before the update; `rates()`: what it applies, by group. `validate`, `preview` and `save` do their work at a step
+    and tell of it by events; `validate` returns whether early stopping wants the run to end. `fp16`: an update may be
+    skipped. `late`: the device works by itself, so a step's figures are read when the next one is on its way."""
 
     update: Callable[[int, Sequence[Any], int], Outcome]
     take: Callable[[int], tuple[Sequence[Any], int]]
@@ -39,6 +40,7 @@ class Parts:
     control: Control
     emit: Callable[[Event], None]
     fp16: bool = False
+    late: bool = False
 
 
 def train(parts: Parts, steps: Steps) -> tuple[How, int]:
@@ -50,7 +52,7 @@ def train(parts: Parts, steps: Steps) -> tuple[How, int]:
     for step in range(1, steps.total + 1):
         parts.set_rate(step)
         outcome = parts.update(step, *parts.take(step))
-        metrics.tell_previous(step, outcome)
+        metrics.take(step, outcome)
         orders = parts.control.after(step)
         early = False
         if orders.validate or orders.sample or orders.save or orders.stop:
@@ -69,8 +71,8 @@ def train(parts: Parts, steps: Steps) -> tuple[How, int]:
 
 
 class Metrics:
-    """Reads a step's figures from the device when the next step has been launched, so that the device never waits for
-    us; `seconds` are those between two readings, pauses for samples and saves left out."""
+    """Reads a step's figures from the device, there a step late so that it never waits for us; `seconds` are those
+    between two readings, pauses for samples and saves left out."""
 
     def __init__(self, parts: Parts, steps: Steps) -> None:
         self._parts, self._steps = parts, steps
@@ -82,10 +84,12 @@ class Metrics:
         """The time until now belongs to no step."""
         self._clock = time.perf_counter()
 
-    def tell_previous(self, step: int, outcome: Outcome) -> None:
-        """Emit the step before, and hold this one."""
+    def take(self, step: int, outcome: Outcome) -> None:
+        """Emit the step before, and hold this one if the device may still be at it."""
         self.tell_all()
         self._held = (step, outcome, self._parts.rates())
+        if not self._parts.late:
+            self.tell_all()
 
     def tell_all(self) -> None:
         """Emit the step that is held, if any. LossNotFinite where its loss is."""

@@ -220,7 +220,8 @@ def train_with(
     timesteps = grid(plan.preset.validation.timesteps, len(bench.family.process.betas))
 
     def measured(images: tuple[int, ...]) -> Measured:
-        return measure(update.distances, loader, plan.fixed_draws(images), timesteps)
+        batches = [loader.fixed([draw]) for draw in plan.fixed_draws(images)]
+        return measure(update.measure, batches, timesteps)
 
     chosen = plan.preset.validation
     checker = Checker(plan, measured, EarlyStopping(chosen.patience, chosen.min_improvement), keeper, ranks, emit)
@@ -258,6 +259,7 @@ def train_with(
         control=control,
         emit=emit,
         fp16=plan.preset.precision.compute == "fp16",
+        late=bench.device.type != "cpu",
     )
     how, step = loop.train(parts, plan.steps)
     with in_use(network, optimizer):

@@ -95,6 +95,21 @@ class Update:
         losses_B = self.distances(latents_BCHW, noise_BCHW, timesteps_B, batch.conditioning, batch.facts)
         return losses_B * min_snr(tables, timesteps_B, objective.gamma) if objective.gamma else losses_B
 
+    def measure(
+        self,
+        latents_BCHW: Tensor,
+        timesteps: Sequence[int],
+        seeds: Sequence[int],
+        conditioning: Conditioning,
+        facts: BatchFacts,
+    ) -> Tensor:
+        """The unweighted loss of each image with the noise of its seed, without noise offset: what validation compares
+        over time, and between runs of other settings."""
+        device = latents_BCHW.device
+        timesteps_B = torch.tensor(list(timesteps), dtype=torch.int64).to(device)
+        noise_BCHW = draw_noise(latents_BCHW.shape[1:], seeds, device=device)
+        return self.distances(latents_BCHW, noise_BCHW, timesteps_B, conditioning, facts)
+
     def distances(
         self,
         latents_BCHW: Tensor,
@@ -103,7 +118,7 @@ class Update:
         conditioning: Conditioning,
         facts: BatchFacts,
     ) -> Tensor:
-        """The unweighted loss of each image with this noise at these timesteps: what validation measures too."""
+        """The unweighted loss of each image with this noise at these timesteps."""
         noisy_BCHW = add_noise(self._tables, latents_BCHW, noise_BCHW, timesteps_B)
         answer_BCHW = self._family.predict(noisy_BCHW, timesteps_B, conditioning, facts)
         wanted_BCHW = target(self._tables, latents_BCHW, noise_BCHW, timesteps_B)
