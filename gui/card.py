@@ -106,7 +106,7 @@ def _link(path: Path, event: Saved) -> str:
 
 def before_after(run: RunDir, view: RunView) -> str:
     """The first and the last pictures of the same prompt and seed, side by side."""
-    rounds = [event for event in view.samples if event.files]
+    rounds = view.samples
     if len(rounds) < 2 or rounds[0].step == rounds[-1].step:
         return ""
     first, last = _by_prompt(rounds[0]), _by_prompt(rounds[-1])
@@ -130,7 +130,7 @@ def _by_prompt(event: Sampled) -> dict[tuple[str, int | None], str]:
 def _failed(run: RunDir, state: RunState, view: RunView, lines: list[str]) -> str:
     cause = (view.failed.cause if view.failed else "") or state.cause or "It ended without saying why."
     problems = "".join(f"<li>{escape(text)}</li>" for text in (view.failed.problems if view.failed else []))
-    listed = f"<ul>{problems}</ul>" if problems else ""
+    listed = f'<ul class="problems">{problems}</ul>' if problems else ""
     rest = listed + _last_lines(run, lines) + _others(run, view, None)
     return f'<div class="card bad"><h3>Failed: {escape(cause)}</h3>{rest}</div>'
 

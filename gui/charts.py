@@ -28,11 +28,11 @@ CSS = """
 .chart .plot { position: relative; margin: 8px 10px 42px 58px; }
 .chart svg { position: absolute; inset: 0; width: 100%; height: 100%; overflow: visible; }
 .chart svg * { fill: none; vector-effect: non-scaling-stroke; }
-.chart .grid { stroke: var(--grid); stroke-width: 1; }
-.chart .line { stroke: var(--ink); stroke-width: 2.2; stroke-linejoin: round; }
-.chart .faint { stroke: var(--ink); stroke-width: 1; opacity: .38; stroke-linejoin: round; }
-.chart .points { stroke: var(--ink); stroke-width: 9; stroke-linecap: round; }
-.chart .link { stroke: var(--ink); stroke-width: 1.4; stroke-dasharray: 5 4; opacity: .8; }
+.chart path.grid { stroke: var(--grid); stroke-width: 1; }
+.chart path.line { stroke: var(--ink); stroke-width: 2.2; stroke-linejoin: round; }
+.chart path.faint { stroke: var(--ink); stroke-width: 1; opacity: .38; stroke-linejoin: round; }
+.chart path.points { stroke: var(--ink); stroke-width: 9; stroke-linecap: round; }
+.chart path.link { stroke: var(--ink); stroke-width: 1.4; stroke-dasharray: 5 4; opacity: .8; }
 .chart .tick { position: absolute; font-size: 12px; line-height: 1; white-space: nowrap; opacity: .8;
   font-variant-numeric: tabular-nums; }
 .chart .tick.y { right: calc(100% + 7px); transform: translateY(50%); }

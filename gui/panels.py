@@ -42,8 +42,12 @@ def size(count: int) -> str:
 
 
 def when(seconds: float) -> str:
-    """The date and minute, in the computer's own time."""
-    return time.strftime("%Y-%m-%d %H:%M", time.localtime(seconds)) if seconds else ""
+    """The date and minute in the computer's own time; today the minute alone."""
+    if not seconds:
+        return ""
+    then, now = time.localtime(seconds), time.localtime()
+    form = "%H:%M" if then[:3] == now[:3] else "%d %b %H:%M" if then[0] == now[0] else "%Y-%m-%d"
+    return time.strftime(form, then)
 
 
 def file_url(path: Path) -> str:
@@ -161,10 +165,9 @@ def curves(view: RunView, log: bool) -> str:
 
 def samples(run: RunDir, view: RunView) -> str:
     """Pictures by step, newest first; the first round stays in sight for comparison."""
-    groups = [event for event in view.samples if event.files]
-    if not groups:
+    newest = list(reversed(view.samples))
+    if not newest:
         return ""
-    newest = list(reversed(groups))
     if len(newest) <= SHOWN_GROUPS:
         return _rounds(run, newest)
     between = newest[SHOWN_GROUPS - 1 : -1]

@@ -91,6 +91,10 @@ class RunView:
         self.validations.append(event)
 
     def _on_sampled(self, event: Sampled) -> None:
+        if not event.files:
+            return
+        if self.samples and self.samples[-1].step == event.step:
+            self.samples.pop()  # asked for twice at one step: the pictures are the same
         self.samples.append(event)
 
     def _on_saved(self, event: Saved) -> None:

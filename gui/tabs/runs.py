@@ -40,6 +40,14 @@ element.addEventListener('click', async event => {
 });
 """
 
+_TO_THE_END = """
+const box = element.closest('#run-console');
+const toTheEnd = () => { for (const one of [box, ...box.querySelectorAll('*')]) one.scrollTop = one.scrollHeight; };
+new IntersectionObserver(seen => { if (seen[0].isIntersecting && !box.dataset.seen) {
+  box.dataset.seen = '1'; toTheEnd(); } }).observe(box);
+"""
+"""The log is first filled while its tab is hidden, when nothing can scroll."""
+
 _watchers: dict[Path, Watcher] = {}
 
 
@@ -81,7 +89,7 @@ def build(context: Context) -> RunsTab:
             areas["samples"] = _area("run-samples")
             areas["console"] = gr.HTML(
                 elem_id="run-console",
-                js_on_load=None,
+                js_on_load=_TO_THE_END,
                 apply_default_css=False,
                 elem_classes="area",
                 max_height=300,
@@ -105,7 +113,12 @@ def build(context: Context) -> RunsTab:
     log.input(look, inputs, outputs, trigger_mode="always_last", **quiet)
     chosen.change(look, inputs, outputs, **quiet)
     areas["list"].click(pick, [log, sent], [chosen, *outputs], **quiet)
-    for button, what in ((controls.stop, "stop"), (controls.save, "save"), (controls.sample, "sample")):
+    asked: tuple[tuple[gr.Button, Request], ...] = (
+        (controls.stop, "stop"),
+        (controls.save, "save"),
+        (controls.sample, "sample"),
+    )
+    for button, what in asked:
         button.click(_asker(watching, what), inputs, outputs, **quiet)
     controls.end.click(_ender(watching), inputs, outputs, **quiet)
     return RunsTab(chosen)
