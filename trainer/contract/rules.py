@@ -227,6 +227,7 @@ def _sample_size(preset: Preset, family: Family) -> list[Problem]:
     return [
         problem
         for path, side in sides
+        if preset.dataset.buckets or side != preset.dataset.resolution  # else the resolution itself is named
         for problem in _not_multiple(path, int(side), family.latent_factor, "pictures need")  # type: ignore[arg-type]
     ]
 

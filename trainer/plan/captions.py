@@ -123,7 +123,7 @@ _OPEN, _CLOSE = "\ue000", "\ue001"  # private-use characters stand for {{ and }}
 
 def expand_wildcards(text: str, dice: random.Random | None) -> str:
     """`{a|b|c}` -> one of them, innermost first; `{{` and `}}` -> plain braces. Without dice the first choice."""
-    text = text.replace("{{", _OPEN).replace("}}", _CLOSE)
+    text = _escaped(text)
 
     def chosen(found: re.Match[str]) -> str:
         choices = found[1].split("|")
@@ -132,6 +132,21 @@ def expand_wildcards(text: str, dice: random.Random | None) -> str:
     while _CHOICE.search(text):
         text = _CHOICE.sub(chosen, text)
     return text.replace(_OPEN, "{").replace(_CLOSE, "}")
+
+
+def _escaped(text: str) -> str:
+    """Doubled braces outside of a choice set apart; inside one, `}}` closes two choices."""
+    depth, at, parts = 0, 0, []
+    while at < len(text):
+        pair = text[at : at + 2] if depth == 0 else ""
+        if pair in ("{{", "}}"):
+            parts.append(_OPEN if pair == "{{" else _CLOSE)
+            at += 2
+            continue
+        depth = max(0, depth + (text[at] == "{") - (text[at] == "}"))
+        parts.append(text[at])
+        at += 1
+    return "".join(parts)
 
 
 def joiner(separator: str) -> str:

@@ -1,0 +1,83 @@
+"""Events: a line there and back, unfinished lines, kinds that are not known."""
+
+import math
+from pathlib import Path
+
+import pytest
+
+from trainer.contract.events import (
+    KINDS,
+    Event,
+    Failed,
+    Finished,
+    Phase,
+    Reader,
+    RunStarted,
+    Sampled,
+    Saved,
+    StepDone,
+    Validated,
+    Warned,
+    Writer,
+    from_line,
+    read,
+    to_line,
+)
+
+ONE_OF_EACH: list[Event] = [
+    RunStarted(name="a", total_steps=3, steps_per_epoch=1, total_epochs=3.0, images=4, versions={"torch": "2"}),
+    Phase(text="loading", done=1, of=2),
+    StepDone(step=1, epoch=0.5, loss=0.25, learning_rate={"unet": 1e-4}, grad_norm=None),
+    Validated(loss=0.1, per_timestep={"500": 0.2}, lowest=True),
+    Sampled(files=["samples/ü.png"], prompts=['a "b"\nc'], seeds=[42]),
+    Saved(file="a.safetensors", bytes=10),
+    Warned(text="x", setting="network.rank"),
+    Failed(cause="x", problems=["y"], exit_code=3),
+    Finished(how="done", seconds=1.5),
+]
+
+
+def test_there_is_one_of_each() -> None:
+    assert {event.kind for event in ONE_OF_EACH} == set(KINDS)
+
+
+@pytest.mark.parametrize("event", ONE_OF_EACH, ids=lambda event: event.kind)
+def test_a_line_there_and_back(event: Event) -> None:
+    line = to_line(event)
+    assert line.count("\n") == 1 and from_line(line) == event
+
+
+@pytest.mark.parametrize("loss", [math.nan, math.inf, -math.inf])
+def test_numbers_that_json_does_not_have(loss: float) -> None:
+    back = from_line(to_line(StepDone(epoch=1, loss=loss, learning_rate={})))
+    assert isinstance(back, StepDone)
+    assert math.isnan(back.loss) if math.isnan(loss) else back.loss == loss
+
+
+@pytest.mark.parametrize("line", ["", "{", "[]", "3", '{"kind":"later"}', '{"kind":"saved"}', '{"step":1}', "\ufffd"])
+def test_what_is_not_known_is_passed_over(line: str) -> None:
+    assert from_line(line) is None
+
+
+def test_later_versions_may_add_values() -> None:
+    assert from_line('{"kind":"warned","text":"x","colour":"red"}') == Warned(text="x")
+
+
+def test_a_reader_gets_each_event_once_and_waits_for_the_end_of_a_line(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    reader = Reader(path)
+    assert list(reader.new()) == []
+    writer = Writer(path)
+    writer.write(Warned(text="ä"))
+    assert list(reader.new()) == [Warned(text="ä")]
+    line = to_line(Warned(text="zweite")).encode()
+    with open(path, "ab") as file:
+        file.write(line[:-5])
+    assert list(reader.new()) == []
+    with open(path, "ab") as file:
+        file.write(line[-5:])
+    assert list(reader.new()) == [Warned(text="zweite")]
+    writer.close()
+    assert len(read(path)) == 2
+    path.write_bytes(to_line(Warned(text="anew")).encode())
+    assert list(reader.new()) == [Warned(text="anew")]

@@ -1,0 +1,170 @@
+"""Rules across settings: one row a rule, each with the setting it names and the fix it offers."""
+
+import typing
+from typing import Any
+
+import pytest
+
+from trainer.contract import catalog, families, optimizer_table, preset, rules
+from trainer.contract.families import Recognised
+from trainer.contract.parse import parse_gpus
+from trainer.contract.settings import Preset
+
+FAMILY = families.default_family()
+
+
+def resolved(changes: dict[str, Any]) -> Preset:
+    return preset.resolve(preset.with_values(preset.build({}), changes), FAMILY)
+
+
+TABLE: list[tuple[dict[str, Any], str, str]] = [
+    ({"validation.split": "a few"}, "validation.split", "4 images"),
+    ({"hardware.gpus": "0,0"}, "hardware.gpus", "0,1"),
+    ({"hardware.gpus": "first"}, "hardware.gpus", "auto"),
+    ({"captions.separator": ""}, "captions.separator", ","),
+    ({"captions.keep_separator": ","}, "captions.keep_separator", "|||"),
+    (
+        {"captions.keep_separator": "|", "captions.secondary_separator": "|"},
+        "captions.secondary_separator",
+        "another",
+    ),
+    ({"captions.extension": "/../../x"}, "captions.extension", ".txt"),
+    ({"captions.extension": "txt"}, "captions.extension", ".txt"),
+    ({"captions.extension": ".png"}, "captions.extension", ".txt"),
+    ({"dataset.bucket_min": 640}, "dataset.bucket_min", "512"),
+    ({"dataset.bucket_max": 448}, "dataset.bucket_max", "512"),
+    (
+        {"dataset.resolution": 256, "dataset.bucket_min": 256, "dataset.bucket_step": 512},
+        "dataset.bucket_step",
+        "256",
+    ),
+    ({"dataset.bucket_step": 60}, "dataset.bucket_step", "64"),
+    ({"dataset.buckets": False, "dataset.resolution": 1001}, "dataset.resolution", "1000"),
+    ({"sampling.width": 515}, "sampling.width", "512"),
+    ({"sampling.height": 516}, "sampling.height", "512"),
+    ({"network.unet": False}, "network.unet", "turn one on"),
+    ({"optimizer.unet_learning_rate": 0}, "optimizer.unet_learning_rate", "raise"),
+    ({"network.conv_rank": 4, "network.conv_alpha": 0}, "network.conv_alpha", "4"),
+    ({"network.type": "LoRa2"}, "network.type", "LoRA"),
+    ({"schedule.name": "cosin"}, "schedule.name", "did you mean cosine?"),
+    ({"noise.loss": "l3"}, "noise.loss", "did you mean l"),
+    ({"sampling.sampler": "eulr"}, "sampling.sampler", "did you mean euler?"),
+    ({"model.family": "SD 1.5"}, "model.family", "SD 1.x"),
+    ({"optimizer.name": "AdamWW"}, "optimizer.name", "did you mean AdamW?"),
+    ({"optimizer.name": "os.system"}, "optimizer.name", ""),
+    ({"optimizer.args": {"beta": [0.9, 0.99]}}, "optimizer.args", "did you mean betas?"),
+    ({"optimizer.args": {"lr": 1.0}}, "optimizer.args", "optimizer.learning_rate"),
+    ({"optimizer.args": {"weight_decay": 0.1}}, "optimizer.args", "optimizer.weight_decay"),
+    (
+        {"optimizer.name": "Prodigy", "network.text_encoder": True, "optimizer.text_encoder_learning_rate": 0.5},
+        "optimizer.text_encoder_learning_rate",
+        "empty",
+    ),
+    (
+        {"schedule.name": "warmup stable decay", "schedule.warmup": 50, "schedule.decay": 60},
+        "schedule.decay",
+        "at most 50",
+    ),
+    ({"captions.tag_warmup": 10, "memory.caption_variants": 4}, "memory.caption_variants", "0"),
+    ({"saving.name": "a/b"}, "saving.name", "a-b"),
+    ({"saving.name": "con"}, "saving.name", "_con"),
+    ({"saving.name": "cat.safetensors"}, "saving.name", "write cat"),
+]
+
+
+@pytest.mark.parametrize(("changes", "path", "fix"), TABLE)
+def test_one_wrong_thing_is_one_problem(changes: dict[str, Any], path: str, fix: str) -> None:
+    (problem,) = rules.check(resolved(changes), FAMILY)
+    assert problem.path == path and fix in problem.fix and problem.why
+
+
+def test_every_rule_has_a_row() -> None:
+    found = set()
+    for changes, _, _ in TABLE:
+        chosen = resolved(changes)
+        found |= {rule for rule in (*rules.FOR_THE_PLAN, *rules.SETTINGS) if rule(chosen)}
+        found |= {rule for rule in rules.FAMILY if rule(chosen, FAMILY)}
+    assert found | {rules._resolved} == {*rules.FOR_THE_PLAN, *rules.SETTINGS, *rules.FAMILY}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"dataset.enlarge": False, "dataset.bucket_min": 1024},
+        {"dataset.buckets": False, "dataset.bucket_min": 4096},
+        {"optimizer.name": "prodigy", "optimizer.args": {"d_coef": 2.0, "betas": [0.9, 0.99]}},
+        {"optimizer.name": "adabelief"},
+        {"schedule.name": "Cosine"},
+        {"saving.name": "мой кот"},
+        {"validation.split": "12.5 %", "hardware.gpus": "0, 2"},
+    ],
+)
+def test_what_is_right_passes(changes: dict[str, Any]) -> None:
+    assert rules.check(resolved(changes), FAMILY) == []
+
+
+def test_all_problems_are_collected() -> None:
+    found = rules.check(resolved({"network.unet": False, "schedule.name": "x", "saving.name": "a:b"}), FAMILY)
+    assert {problem.path for problem in found} == {"network.unet", "schedule.name", "saving.name"}
+
+
+def test_an_unresolved_preset_is_the_programs_fault() -> None:
+    with pytest.raises(ValueError, match="not resolved"):
+        rules.check(preset.build({}), FAMILY)
+
+
+@pytest.mark.parametrize(
+    ("changes", "path"),
+    [
+        ({"optimizer.learning_rate": 0.1}, "optimizer.learning_rate"),
+        ({"optimizer.name": "Prodigy", "optimizer.learning_rate": 1.0}, "schedule.warmup"),
+        ({"optimizer.name": "ScheduleFreeAdamW", "optimizer.learning_rate": 5e-4}, "schedule.name"),
+        ({"hardware.gpus": "cpu", "precision.compute": "fp16"}, "precision.compute"),
+        ({"validation.stop": "stop", "validation.split": "off"}, "validation.stop"),
+        ({"dataset.buckets": False, "dataset.enlarge": False}, "dataset.enlarge"),
+        ({"captions.mode": "none", "captions.trigger": "zz"}, "captions.trigger"),
+    ],
+)
+def test_what_is_told_but_does_not_stop(changes: dict[str, Any], path: str) -> None:
+    chosen = resolved(changes)
+    assert rules.check(chosen, FAMILY) == []
+    assert [problem.path for problem in rules.notes(chosen)] == [path]
+    assert rules.notes(resolved({})) == []
+
+
+def test_the_model_must_be_of_a_family_that_is_trained_and_wanted() -> None:
+    sdxl = Recognised("SDXL", "epsilon", "single file", trained=False)
+    (problem,) = rules.check_model(resolved({"model.path": "x/big.safetensors"}), sdxl)
+    assert "SDXL, epsilon: not trained yet" in problem.why and problem.kind == "model"
+    known = Recognised("SD 1.x", "epsilon", "single file", trained=True)
+    assert (
+        rules.check_model(resolved({}), known) == rules.check_model(resolved({"model.family": "sd 1.x"}), known) == []
+    )
+    (problem,) = rules.check_model(resolved({"model.family": "SDXL"}), known)
+    assert problem.path == "model.family"
+
+
+def test_gpus() -> None:
+    assert [parse_gpus(text) for text in ("auto", "CPU", "3", "0, 1", "cpu,cpu")] == [
+        ("auto",),
+        ("cpu",),
+        ("3",),
+        ("0", "1"),
+        ("cpu", "cpu"),
+    ]
+
+
+def test_the_table_of_optimizers_is_that_of_the_installed_libraries() -> None:
+    pytorch_optimizer = pytest.importorskip("pytorch_optimizer")
+    from trainer.tools.optimizer_table import arguments, catalog_kind
+
+    table = optimizer_table.table()
+    assert list(table)[: len(catalog.OPTIMIZERS)] == [entry.name for entry in catalog.OPTIMIZERS]
+    for entry in catalog.OPTIMIZERS:
+        assert list(table[entry.name]) == arguments(catalog_kind(entry)), entry.name
+        assert set(entry.fixed) <= set(table[entry.name])
+    supported = set(pytorch_optimizer.get_supported_optimizers())
+    for name in list(table)[len(catalog.OPTIMIZERS) :]:
+        assert name in supported
+        assert list(table[name]) == arguments(typing.cast(type, pytorch_optimizer.load_optimizer(name))), name
