@@ -10,7 +10,7 @@ from typing import Any
 from gui.context import Context
 from gui.session import user_folder
 from trainer.contract.machine import machine_file
-from trainer.contract.preset import dumps, load, loads, value_at
+from trainer.contract.preset import describe_rule, dumps, load, loads, value_at
 from trainer.contract.problems import Problem, Problems
 from trainer.contract.rundir import slug, write_whole
 from trainer.contract.settings import ITEMS, Preset, Rule
@@ -84,19 +84,21 @@ def read_dropped(path: Path) -> Preset:
 
 
 def differences(preset: Preset) -> list[tuple[str, str, str]]:
-    """Setting path, value and default, as text, for every setting that is not at its default."""
+    """Setting path, value and default, as text, for every setting of the training that is not at its default."""
     plain = Preset()
     found = []
     for item in ITEMS:
         value, default = value_at(preset, item.path), value_at(plain, item.path)
-        if value != default and not isinstance(value, Rule):
-            found.append((item.path, _text(value), "follows a rule" if isinstance(default, Rule) else _text(default)))
+        if value != default and not isinstance(value, Rule) and item.section != "about":
+            found.append((item.path, _text(value), _text(default)))
     return found
 
 
 def _text(value: Any) -> str:
     if isinstance(value, bool):
         return "on" if value else "off"
+    if isinstance(value, Rule):
+        return describe_rule(value)
     if isinstance(value, list):
         return "; ".join(getattr(part, "path", None) or str(part) for part in value) or "none"
     return str(value) if value not in ("", {}) else "empty"

@@ -142,7 +142,7 @@
   }
 
   function tier(name) { view.tier = String(name).toLowerCase(); look(); return name; }
-  function search(text) { view.words = String(text || "").toLowerCase().split(/\s+/).filter(Boolean); look(); return text; }
+  function search(text) { view.words = String(text || "").toLowerCase().split(/\s+/).filter(Boolean); if (view.words.length) openTab("Train"); look(); return text; }
 
   function jump(id) {
     const field = at(id);
@@ -189,6 +189,18 @@
   });
   document.addEventListener("keydown", (event) => { if (event.key === "Escape") hideTip(); });
   addEventListener("scroll", hideTip, { passive: true, capture: true });
+
+  /* Gradio's text box tells of an edit on a key press only: text that is pasted, cut, deleted, dropped or corrected by the
+     browser would go unseen (seen in 6.31). Such an edit is followed here by a key press without a key. */
+  let pressed = null;
+  document.addEventListener("keypress", (event) => { if (event.isTrusted) pressed = event.target; }, true);
+  document.addEventListener("input", (event) => {
+    const box = event.target;
+    if (!box.matches || !box.matches("[data-testid=textbox]")) return;
+    const seen = pressed === box;
+    pressed = null;
+    if (!seen) box.dispatchEvent(new KeyboardEvent("keypress", { key: "Unidentified", bubbles: true }));
+  });
 
   /* ---- the rows of image folders ---- */
   const CELLS = [

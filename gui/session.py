@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import json
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any
 from gui.context import Context
 from gui.values import collect, fill, number_text, read
 from trainer.contract import catalog, rules
-from trainer.contract.families import Family, by_name, default_family, recognise
+from trainer.contract.families import Family, Recognised, by_name, default_family, recognise
 from trainer.contract.machine import machine_file
 from trainer.contract.preset import absolute_paths, resolve, value_at, with_values
 from trainer.contract.problems import Problem, Problems
@@ -27,6 +28,10 @@ from trainer.plan.plan import examine
 def user_folder(context: Context) -> Path:
     """The user's own presets and what the page remembers: beside the machine file, ignored by git."""
     return machine_file(context.root).parent
+
+
+_EDITING = threading.Lock()
+"""One for all drafts: an edit takes a millisecond, and a draft must be copyable."""
 
 
 @dataclass
@@ -41,7 +46,11 @@ class Draft:
     edits: int = 0
 
     def edit(self, path: str, content: Any) -> None:
-        """Take one field's new content."""
+        """Take one field's new content. Edits of two fields may come at the same time, from two threads."""
+        with _EDITING:
+            self._edit(path, content)
+
+    def _edit(self, path: str, content: Any) -> None:
         self.edits += 1
         self.shown[path] = content
         self.faults.pop(path, None)
@@ -81,10 +90,16 @@ def offers_for(preset: Preset) -> dict[str, str]:
     return offered
 
 
-def family_of(preset: Preset, root: Path) -> Family:
-    """The family of the preset's model, or the default one where the model is missing or not understood."""
+def model_of(preset: Preset, root: Path) -> Recognised | None:
+    """What the preset's model is, or None where it is missing or not understood."""
     path = absolute_paths(preset, root).model.path
-    return _family_at(path, _changed(path)) if path else default_family()
+    return _model_at(path, _changed(path)) if path else None
+
+
+def family_of(preset: Preset, root: Path) -> Family:
+    """The family of the preset's model, or the default one."""
+    model = model_of(preset, root)
+    return by_name(model.family) if model is not None and model.trained else default_family()
 
 
 def _changed(path: str) -> float:
@@ -95,11 +110,11 @@ def _changed(path: str) -> float:
 
 
 @functools.lru_cache(maxsize=64)
-def _family_at(path: str, changed: float) -> Family:
+def _model_at(path: str, changed: float) -> Recognised | None:
     try:
-        return by_name(recognise(path).family)
-    except (Problems, KeyError):
-        return default_family()
+        return recognise(path)
+    except Problems:
+        return None
 
 
 def resolved(preset: Preset, root: Path) -> Preset:
@@ -122,6 +137,7 @@ def live(draft: Draft, full: Preset, root: Path) -> str:
         problems.setdefault(field_id(problem.path), []).append(sentence(problem))
     return json.dumps(
         {
+            "edits": draft.edits,
             "problems": problems,
             "off": {field_id(path): why for path, why in off(full).items()},
             "hints": {field_id(path): text for path, text in hints(full, family_of(draft.preset, root)).items()},

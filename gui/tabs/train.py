@@ -10,8 +10,9 @@ import gradio as gr
 
 from gui import form, jobs, text
 from gui.context import Context
-from gui.session import Draft, live, prepare, recall, remember, resolved
+from gui.session import Draft, live, model_of, prepare, recall, remember, resolved
 from gui.values import number_text
+from trainer.contract.families import Recognised
 from trainer.contract.preset import dumps
 from trainer.contract.problems import Problems
 from trainer.contract.rundir import RunDir
@@ -19,8 +20,10 @@ from trainer.contract.settings import Preset
 from trainer.plan.curve import curve
 from trainer.plan.plan import describe, make_plan
 
-QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "queue": False}
 """Options of handlers that answer an edit."""
+
+NO_PLAN = "Choose a folder of images: images, buckets, steps and files are worked out here, before anything starts."
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,7 @@ def build(context: Context) -> Train:
     train = Train(
         fields=fields,
         draft=draft,
-        said=[right["live"], right["toml"], right["changes"]],
+        said=[right["live"], right["toml"]],
         start=right["start"],
         result=right["result"],
         say=lambda draft: _say(draft, context),
@@ -71,8 +74,19 @@ def build(context: Context) -> Train:
     return train
 
 
+_LIVE = """
+let due = 0;
+watch('value', () => {
+  window.loratory.live(props.value);
+  clearTimeout(due);
+  due = setTimeout(() => trigger('plan'), 250);
+});
+"""
+"""Show what the server says of the fields, and ask for the plan once the typing rests."""
+
+
 def _right_column() -> dict[str, Any]:
-    parts: dict[str, Any] = {"changes": gr.State(0)}
+    parts: dict[str, Any] = {}
     with gr.Column(elem_classes="sheet", elem_id="start-card"):
         with gr.Row():
             parts["start"] = gr.Button("Start training", variant="primary", elem_id="start", scale=3, min_width=120)
@@ -80,7 +94,7 @@ def _right_column() -> dict[str, Any]:
         parts["result"] = gr.HTML("", elem_id="result", js_on_load=None)
     with gr.Column(elem_classes="sheet"):
         gr.HTML("<h3>What will be trained</h3>", js_on_load=None)
-        parts["plan"] = gr.HTML(text.paragraph("…"), elem_id="plan", js_on_load=None)
+        parts["plan"] = gr.HTML(text.paragraph(NO_PLAN), elem_id="plan", js_on_load=None)
         parts["curve"] = gr.HTML("", elem_id="lr-curve", js_on_load=None)
     with gr.Column(elem_classes=["sheet", "no-comments"], elem_id="toml-card"):
         with gr.Row():
@@ -93,7 +107,7 @@ def _right_column() -> dict[str, Any]:
     parts["live"] = gr.HTML(
         "{}",
         html_template="",
-        js_on_load="const say = () => window.loratory.live(props.value); say(); watch('value', say);",
+        js_on_load=_LIVE,
         elem_id="live",
         elem_classes="no-show",
     )
@@ -101,9 +115,9 @@ def _right_column() -> dict[str, Any]:
 
 
 def _say(draft: Draft, context: Context) -> list[Any]:
-    """What is shown after an edit: what the fields' notes say, the TOML, and that the plan is to be made anew."""
+    """What is shown after an edit: what the fields' notes say, and the TOML."""
     full = resolved(draft.preset, context.root)
-    return [live(draft, full, context.root), text.toml(dumps(full)), draft.edits]
+    return [live(draft, full, context.root), text.toml(dumps(full))]
 
 
 def _wire_edits(train: Train) -> None:
@@ -128,19 +142,19 @@ def _editor(path: str, say: Callable[[Draft], list[Any]]) -> Callable[[Any, Draf
 def _wire_plan(train: Train, right: Mapping[str, Any], context: Context) -> None:
     def plan(draft: Draft) -> list[Any]:
         remember(draft, context)
-        return _plan(resolved(draft.preset, context.root))
+        full = resolved(draft.preset, context.root)
+        return [*train.say(draft), *_plan(full, model_of(draft.preset, context.root))]
 
-    right["changes"].change(
-        plan, inputs=train.draft, outputs=[right["plan"], right["curve"]], trigger_mode="always_last", **QUIET
-    )
+    outputs = [right["live"], right["toml"], right["plan"], right["curve"]]
+    right["live"].plan(plan, inputs=train.draft, outputs=outputs, trigger_mode="always_last", **QUIET)
 
 
-def _plan(full: Preset) -> list[str]:
+def _plan(full: Preset, model: Recognised | None) -> list[str]:
     """The plan in words and the curve over its steps; what stands in the way, kindly, where there is no plan yet."""
     if not full.dataset.folders:
-        return [text.paragraph("Choose a folder of images: the plan appears here."), ""]
+        return [text.paragraph(NO_PLAN), ""]
     try:
-        plan = make_plan(full)
+        plan = make_plan(full, recognised=model)
     except Problems as error:
         return [text.problem_list(error.problems, "No plan yet"), ""]
     points = curve(full.schedule, plan.steps.total)
