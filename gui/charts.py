@@ -133,8 +133,8 @@ def _y_axis(series: Sequence[Series], log: bool) -> _Axis:
 
 
 def ticks(low: float, high: float, wanted: int = 5) -> list[float]:
-    """Round values between two ends: 1, 2 or 5 times a power of ten apart."""
-    raw = (high - low) / max(wanted, 1)
+    """About `wanted` round values between two ends: 1, 2 or 5 times a power of ten apart."""
+    raw = (high - low) / (wanted + 1)
     if not raw > 0 or not math.isfinite(raw):
         return [low]
     power = 10.0 ** math.floor(math.log10(raw))
