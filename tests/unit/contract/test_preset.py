@@ -56,7 +56,7 @@ def bounded(item: Item) -> st.SearchStrategy[Any]:
     return SCALARS[item.type]
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.fixed_dictionaries({}, optional={item.path: bounded(item) for item in ITEMS}))
 def test_toml_and_back_is_identity(values: dict[str, Any]) -> None:
     chosen = preset.with_values(preset.build({}), values)

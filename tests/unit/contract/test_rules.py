@@ -47,7 +47,7 @@ TABLE: list[tuple[dict[str, Any], str, str]] = [
     ({"network.conv_rank": 4, "network.conv_alpha": 0}, "network.conv_alpha", "4"),
     ({"network.type": "LoRa2"}, "network.type", "LoRA"),
     ({"schedule.name": "cosin"}, "schedule.name", "did you mean cosine?"),
-    ({"noise.loss": "l3"}, "noise.loss", "did you mean l"),
+    ({"noise.loss": "hubr"}, "noise.loss", "did you mean huber?"),
     ({"sampling.sampler": "eulr"}, "sampling.sampler", "did you mean euler?"),
     ({"model.family": "SD 1.5"}, "model.family", "SD 1.x"),
     ({"optimizer.name": "AdamWW"}, "optimizer.name", "did you mean AdamW?"),
