@@ -156,7 +156,6 @@ def test_notes_and_lines_say_what_is_so(folder: Path) -> None:
 
 def test_the_adapters_size(folder: Path) -> None:
     plan = plan_of(folder)
-    # sum over the 192 modules of a published SD 1.5: rank x (in + out), see kohya's file of 264 modules
     assert plan.adapter.bytes == 2 * plan.adapter.parameters
     assert plan_of(folder, network__rank=32).adapter.parameters == 2 * plan.adapter.parameters
     assert plan_of(folder, precision__save="float").adapter.bytes == 2 * plan.adapter.bytes
