@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .hub import ask_hub
 from .loading import model_problem
 
 PIECE = 75
@@ -62,6 +63,7 @@ def _fetched() -> Path | None:
 
     repository = _VOCABULARIES[0][0]
     try:
+        ask_hub()
         files = [hf_hub_download(repository, name) for name in ("vocab.json", "merges.txt")]
     except Exception:
         return None

@@ -21,6 +21,7 @@ def snapshot(hub_id: str) -> Path:
     from huggingface_hub import list_repo_files, snapshot_download
 
     try:
+        ask_hub()
         wanted = _smallest_set(list_repo_files(hub_id))
         return Path(snapshot_download(hub_id, allow_patterns=[*_SMALL, *wanted]))
     except Exception as error:
@@ -30,6 +31,15 @@ def snapshot(hub_id: str) -> Path:
             f"{hub_id} is not in the local hub cache and cannot be fetched from the hub ({why[:160]})",
             "check the name and the network, or choose a model file on this machine",
         ) from None
+
+
+def ask_hub() -> None:
+    """Raise at once where the hub cannot be reached: its client tries again for half a minute otherwise."""
+    from huggingface_hub import constants, get_session
+
+    if constants.HF_HUB_OFFLINE:
+        raise OSError("HF_HUB_OFFLINE is set")
+    get_session().head(constants.ENDPOINT, timeout=8)
 
 
 def _has_weights(folder: Path) -> bool:

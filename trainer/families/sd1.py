@@ -105,7 +105,7 @@ class StableDiffusion1:
                 ) from None
         if plan.gradient_checkpointing:
             unet.enable_gradient_checkpointing()
-            encoder.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+            encoder.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})
             encoder.train()  # transformers checkpoints in training mode only; CLIP has no dropout
 
     def release(self, part: str) -> None:
