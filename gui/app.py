@@ -10,8 +10,9 @@ from pathlib import Path
 
 import gradio as gr
 
-from gui import security, text, theme
+from gui import text, theme
 from gui.context import Context
+from gui.security import USER, Access, access, launch_arguments
 from gui.tabs import help as help_tab
 from gui.tabs import presets as presets_tab
 from gui.tabs import runs as runs_tab
@@ -58,10 +59,9 @@ def build(context: Context) -> gr.Blocks:
     return page
 
 
-def serve(context: Context, options: argparse.Namespace, port: int, access: security.Access) -> None:
+def serve(page: gr.Blocks, context: Context, given: Access, port: int, browser: bool) -> None:
     """Serve until Ctrl-C."""
-    page = build(context)
-    _, address, _ = page.launch(
+    page.launch(
         server_port=port,
         theme=theme.make_theme(),
         css=theme.css() + runs_tab.CSS,
@@ -71,16 +71,23 @@ def serve(context: Context, options: argparse.Namespace, port: int, access: secu
         show_error=True,
         prevent_thread_lock=True,
         inbrowser=False,
-        **security.launch_arguments(access, context.runs, context.machine.folders),
+        **launch_arguments(given, context.runs, context.machine.folders),
     )
+    address = address_of(given.host, port)
     print(f"Loratory is open at {address}", flush=True)
-    if access.password:
-        shown = access.password if access.generated else f"the one in {security.PASSWORD_VARIABLE}"
-        print(f"User name: {security.USER}   password: {shown}", flush=True)
+    if given.generated:
+        print(f"User name: {USER}   password: {given.password}", flush=True)
     print("Ctrl-C closes the page; runs go on.", flush=True)
-    if not options.no_browser:
+    if browser:
         webbrowser.open(address)
     page.block_thread()
+
+
+def address_of(host: str, port: int) -> str:
+    """What to type into a browser on this computer."""
+    if host in ("0.0.0.0", "::", ""):
+        host = "127.0.0.1"
+    return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
 
 
 def device_line() -> str:
@@ -103,17 +110,18 @@ def _text(name: str | bytes) -> str:
 def main(options: argparse.Namespace) -> int:
     """Open the page and serve it until Ctrl-C. Exit code 2 where the asked-for port is taken or a setting is wrong."""
     try:
-        machine, access = load_machine(ROOT), security.access(options.listen)
+        machine = load_machine(ROOT)
+        given = access(options.listen)
     except Problems as error:
         print(error, file=sys.stderr)
         return error.exit_code
-    runs = Path(options.runs).resolve() if options.runs else machine.runs
     port = free_port(options.listen, options.port)
     if port is None:
         wanted = options.port or f"{FIRST_PORT} to {LAST_PORT}"
         print(f"Port {wanted} is taken: choose another with --port, or leave --port out.", file=sys.stderr)
         return 2
-    serve(Context(ROOT, runs, machine), options, port, access)
+    context = Context(ROOT, Path(options.runs).resolve() if options.runs else machine.runs, machine)
+    serve(build(context), context, given, port, browser=not options.no_browser)
     return 0
 
 
