@@ -69,14 +69,16 @@ def curve(points: Sequence[tuple[int, float]], peak: str) -> str:
     """The learning rate over the run: step -> share of the peak, as a small chart."""
     if len(points) < 2:
         return ""
-    width, height, last = 360, 72, points[-1][0] or 1
+    width, height, first, last = 360, 72, points[0][0], points[-1][0]
     top = max(1.0, max(factor for _, factor in points))
-    places = " ".join(f"{step / last * width:.1f},{height - factor / top * height:.1f}" for step, factor in points)
+    places = " ".join(
+        f"{(step - first) / (last - first) * width:.1f},{height - factor / top * height:.1f}" for step, factor in points
+    )
     name = f"Learning rate over {last} steps, peak {peak}"
     return (
         f'<figure class="curve"><svg viewBox="0 -2 {width} {height + 4}" preserveAspectRatio="none" role="img" '
         f'aria-label="{escape(name)}"><polyline points="{places}"/></svg>'
-        f"<figcaption><span>0</span><span>{escape(name)}</span><span>{last}</span></figcaption></figure>"
+        f"<figcaption><span>{first}</span><span>{escape(name)}</span><span>{last}</span></figcaption></figure>"
     )
 
 
