@@ -40,13 +40,13 @@ element.addEventListener('click', async event => {
 });
 """
 
-_TO_THE_END = """
+_FOLLOW = """
 const box = element.closest('#run-console');
-const toTheEnd = () => { for (const one of [box, ...box.querySelectorAll('*')]) one.scrollTop = one.scrollHeight; };
-new IntersectionObserver(seen => { if (seen[0].isIntersecting && !box.dataset.seen) {
-  box.dataset.seen = '1'; toTheEnd(); } }).observe(box);
+let follows = true;
+box.addEventListener('scroll', () => { follows = box.scrollHeight - box.scrollTop - box.clientHeight < 24; });
+new ResizeObserver(() => { if (follows) box.scrollTop = box.scrollHeight; }).observe(element);
 """
-"""The log is first filled while its tab is hidden, when nothing can scroll."""
+"""Keeps the log's end in sight, from when its tab is opened, until the reader scrolls back."""
 
 _watchers: dict[Path, Watcher] = {}
 
@@ -87,14 +87,7 @@ def build(context: Context) -> RunsTab:
             log = gr.Checkbox(False, label="Logarithmic loss axis", elem_id="run-log", container=False)
             areas["curves"] = _area("run-curves")
             areas["samples"] = _area("run-samples")
-            areas["console"] = gr.HTML(
-                elem_id="run-console",
-                js_on_load=_TO_THE_END,
-                apply_default_css=False,
-                elem_classes="area",
-                max_height=300,
-                autoscroll=True,
-            )
+            areas["console"] = _area("run-console", _FOLLOW)
 
     def look(run_id: str, logarithmic: bool, known: dict[str, Any]) -> list[Any]:
         return _news(watching, run_id, logarithmic, known)
