@@ -182,13 +182,11 @@ def alive(run: RunDir) -> bool:
 
 def kill(run: RunDir) -> None:
     """End every process of the run at once; what was saved stays, the step in hand is lost."""
-    for process in _processes(run):
+    processes = _processes(run)
+    for process in processes:
         with contextlib.suppress(psutil.Error):
             process.kill()
-    launcher = _launchers.get(run.path)
-    if launcher is not None:
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            launcher.wait(10)
+    psutil.wait_procs(processes, timeout=10)
 
 
 def _processes(run: RunDir) -> list[psutil.Process]:

@@ -1,0 +1,229 @@
+"""Real `accelerate launch` subprocesses: the command line, the page's way, several processes, stop, kill."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from conftest import (
+    DEMO,
+    SMALL,
+    assert_no_half_files,
+    largest_difference,
+    launch,
+    of_kind,
+    same_bits,
+    set_options,
+    tensors,
+    wait_until,
+)
+
+from gui import jobs
+from trainer.contract.events import Finished, RunStarted, Saved, StepDone, read
+from trainer.contract.rundir import RunDir, find_runs
+from trainer.contract.settings import Preset
+
+Small = Callable[..., Preset]
+LONG = {**SMALL, "training.length": "2000 steps"}
+PATIENCE_S = 120
+
+posix = pytest.mark.skipif(os.name == "nt", reason="signals as POSIX knows them")
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Iterator[Path]:
+    """A folder of runs; whatever still lives in it at the end is killed."""
+    folder = tmp_path / "runs"
+    yield folder
+    for run in find_runs(folder):
+        jobs.kill(run)
+
+
+def ended(run: RunDir) -> RunDir:
+    """The run, when it is over."""
+    wait_until(lambda: run.read_state().exit_code is not None, PATIENCE_S)
+    return run
+
+
+def under_way(runs: Path, steps: int = 2) -> RunDir:
+    """The only run in the folder, as soon as it has done some steps."""
+    run = wait_until(lambda: find_runs(runs), PATIENCE_S)[0]
+    wait_until(lambda: sum(isinstance(event, StepDone) for event in read(run.events)) >= steps, PATIENCE_S)
+    return run
+
+
+def headless(runs: Path, changes: dict[str, Any]) -> subprocess.Popen[str]:
+    return launch("--preset", str(DEMO), "--runs", str(runs), *set_options(changes))
+
+
+def test_one_command_trains_and_names_what_came_out(runs: Path) -> None:
+    changes = {**SMALL, "sampling.at_start": True, "sampling.every": "3 steps"}
+    process = headless(runs, changes)
+    out, err = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 0, out + err
+    run = find_runs(runs)[0]
+    for name in ("zorb.safetensors", "samples/before-after.png"):
+        assert (run.path / name).is_file()
+        assert str(run.path / name) in out
+    assert "step 3/3" in out and "epoch" in out and "loss" in out and "LR" in out and "it/s" in out and "ETA" in out
+    assert str(run.path) in out and err == ""
+    assert run.read_state().pid != process.pid
+
+
+def test_the_page_and_the_command_line_train_the_same_bits(runs: Path, small: Small) -> None:
+    process = headless(runs, SMALL)
+    by_page = jobs.start(small(), runs=runs)
+    assert process.wait(PATIENCE_S) == 0
+    ended(by_page)
+    other = next(run for run in find_runs(runs) if run.id != by_page.id)
+    assert same_bits(by_page, other)
+
+
+def test_two_processes_train_what_one_does(runs: Path, small: Small) -> None:
+    plain = {
+        "optimizer.name": "SGD",
+        "optimizer.learning_rate": 1.0,
+        "optimizer.weight_decay": 0.0,
+        "schedule.warmup": 0,
+    }
+    one = jobs.start(small({**plain, "training.batch_size": 6}), runs=runs)
+    two = jobs.start(small({**plain, "training.batch_size": 3, "hardware.gpus": "cpu,cpu"}), runs=runs)
+    for run in (one, two):
+        assert ended(run).read_state().exit_code == 0, run.console.read_text(encoding="utf-8")
+    losses = [[event.loss for event in of_kind(run, StepDone)] for run in (one, two)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+    assert largest_difference(one, two) < 1e-4
+    assert of_kind(two, RunStarted)[0].device.startswith("2 x ")
+    assert len(of_kind(two, RunStarted)) == len(of_kind(two, Finished)) == 1
+
+
+def test_a_wrong_number_of_processes_is_refused(runs: Path, small: Small) -> None:
+    """A trainer that is started by hand, once, for a preset that wants two."""
+    run = RunDir.create(runs, "alone")
+    from trainer.contract import preset as presets
+
+    run.preset.write_text(presets.dumps(jobs.resolve(small({"hardware.gpus": "cpu,cpu"}))), encoding="utf-8")
+    jobs.launch(run, [jobs.sys.executable, "-m", "trainer", str(run.path)], os.environ)
+    state = ended(run).read_state()
+    assert state.exit_code == 2 and "2 processes were asked for, 1 started" in state.cause
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "words"),
+    [
+        ({"network.unet": False}, 2, "network"),
+        ({"optimizer.name": "Adamm"}, 2, "Adam"),
+        ({"dataset.folders": "/no/such/folder"}, 3, "/no/such/folder"),
+        ({"model.path": "/no/such/model.safetensors"}, 3, "/no/such/model.safetensors"),
+    ],
+)
+def test_what_is_wrong_is_told_before_anything_is_written(
+    runs: Path, changes: dict[str, Any], code: int, words: str
+) -> None:
+    process = headless(runs, {**SMALL, **changes})
+    _, err = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == code and words in err and "Traceback" not in err
+    assert not runs.exists() or not list(runs.iterdir())
+
+
+@posix
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_first_signal_stops_after_the_step_with_everything_saved(runs: Path, number: signal.Signals) -> None:
+    process = headless(runs, LONG)
+    run = under_way(runs)
+    process.send_signal(number)
+    out, _ = process.communicate(timeout=PATIENCE_S)
+    state = run.read_state()
+    assert process.returncode == state.exit_code == 130 and state.state == "stopped"
+    assert 2 <= state.step < 2000 and tensors(run)
+    assert of_kind(run, StepDone)[-1].step == state.step == of_kind(run, Saved)[-1].step
+    assert str(run.path / "zorb.safetensors") in out
+
+
+@posix
+def test_the_second_signal_ends_at_once(runs: Path) -> None:
+    process = headless(runs, {**LONG, "training.accumulate": 500})
+    run = wait_until(lambda: find_runs(runs), PATIENCE_S)[0]
+    wait_until(lambda: of_kind(run, RunStarted), PATIENCE_S)
+    process.send_signal(signal.SIGINT)
+    wait_until((run.control / "stop").is_file, 10)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=20)
+    assert process.returncode == 130 and "Ended at once" in out, err
+    assert run.read_state().state == "stopped" and not run.process_runs() and not of_kind(run, StepDone)
+
+
+def test_the_stop_command_reaches_a_run_by_its_name(runs: Path, small: Small) -> None:
+    run = jobs.start(small({"training.length": "2000 steps"}), runs=runs)
+    under_way(runs)
+    assert jobs.running(runs)[0].id == run.id
+    process = launch("--stop", run.id[:6], "--runs", str(runs))
+    out, err = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 0 and run.id in out, err
+    assert ended(run).read_state().exit_code == 130
+    wait_until(lambda: not jobs.alive(run))
+    again = launch("--stop", run.id, "--runs", str(runs))
+    _, err = again.communicate(timeout=PATIENCE_S)
+    assert again.returncode == 2 and "does not run" in err
+
+
+def test_requests_are_done_between_steps(runs: Path, small: Small) -> None:
+    run = jobs.start(small({"training.length": "2000 steps"}), runs=runs)
+    under_way(runs)
+    run.request("save")
+    saved = wait_until(lambda: of_kind(run, Saved), PATIENCE_S)[0]
+    assert (run.path / saved.file).is_file() and saved.what == "in between"
+    run.request("stop")
+    assert ended(run).read_state().exit_code == 130
+
+
+@posix
+def test_a_killed_trainer_leaves_whole_files_and_is_told(runs: Path) -> None:
+    process = headless(runs, {**LONG, "saving.every": "1 step", "saving.keep_last": 3})
+    run = under_way(runs, 4)
+    os.kill(run.read_state().pid, signal.SIGKILL)
+    _, err = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 1 and "died without a word" in err
+    assert run.current_state().state == "interrupted"
+    assert_no_half_files(run)
+    assert list(run.path.glob("zorb-step*.safetensors"))
+
+
+@posix
+@pytest.mark.parametrize("victim", ["launcher", "page"])
+def test_a_run_outlives_who_started_it(runs: Path, victim: str) -> None:
+    process = headless(runs, {**SMALL, "training.length": "40 steps"})
+    run = under_way(runs)
+    trainer = psutil.Process(run.read_state().pid)
+    launcher = trainer.parent()
+    assert launcher is not None and str(run.path) in launcher.cmdline()
+    if victim == "page":
+        process.kill()
+        assert ended(run).read_state().exit_code == 0
+    else:
+        launcher.kill()
+        assert process.wait(PATIENCE_S) == 0
+    process.communicate()
+    assert len(of_kind(run, StepDone)) == 40
+
+
+def test_check_prints_the_plan_without_torch(runs: Path) -> None:
+    process = launch("--preset", str(DEMO), "--check", "--runs", str(runs))
+    out, err = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 0, err
+    assert "200 in all, 4 per epoch" in out and "zorb.safetensors" in out and not runs.exists()
+    code = (
+        "import sys\nfrom argparse import Namespace\nfrom gui import headless\n"
+        f"options = Namespace(preset={str(DEMO)!r}, set=[], name=None, runs=None)\n"
+        "assert headless.check(options) == 0\n"
+        "heavy = {'torch', 'diffusers', 'transformers', 'accelerate', 'gradio'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    done = subprocess.run([jobs.sys.executable, "-c", code], cwd=jobs.ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

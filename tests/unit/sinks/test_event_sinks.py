@@ -1,0 +1,93 @@
+"""Sinks: one that fails is switched off and told; TensorBoard files that TensorBoard reads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from trainer.contract.events import Event, Phase, Sampled, StepDone, Validated, Warned
+from trainer.sinks.console import ConsoleLines
+from trainer.sinks.fan import Fan
+from trainer.sinks.tensorboard import TensorBoard
+
+
+class Keeping:
+    """A sink that remembers."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+        self.closed = False
+
+    def write(self, event: Event) -> None:
+        self.events.append(event)
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class Breaking(Keeping):
+    """A sink whose connection is lost at the second event."""
+
+    def write(self, event: Event) -> None:
+        super().write(event)
+        if len(self.events) == 2:
+            raise ConnectionError("gone")
+
+    def close(self) -> None:
+        raise ConnectionError("gone")
+
+
+def step(number: int) -> StepDone:
+    return StepDone(step=number, epoch=number / 4, loss=0.5 / number, learning_rate={"unet": 1e-3}, grad_norm=0.1)
+
+
+def test_a_sink_that_fails_is_left_out_and_told() -> None:
+    good, bad = Keeping(), Breaking()
+    fan = Fan([bad, good])
+    for number in (1, 2, 3):
+        fan(step(number))
+    assert len(bad.events) == 2
+    assert [event.kind for event in good.events] == ["step", "step", "warned", "step"]
+    warned = good.events[2]
+    assert isinstance(warned, Warned) and "Breaking" in warned.text and "gone" in warned.text
+    assert all(event.time > 0 for event in good.events)
+    fan.close()
+    assert good.closed
+
+
+def test_closing_goes_on_after_an_error() -> None:
+    bad, good = Breaking(), Keeping()
+    Fan([bad, good]).close()
+    assert good.closed
+
+
+def test_tensorboard_reads_what_we_write(tmp_path: Path) -> None:
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    (tmp_path / "samples").mkdir()
+    Image.new("RGB", (16, 16), "red").save(tmp_path / "samples" / "a.png")
+    sink = TensorBoard(tmp_path)
+    for number in (1, 2):
+        sink.write(step(number))
+    sink.write(Validated(time=1.0, step=2, loss=0.3, train_loss=0.2))
+    sink.write(Sampled(time=1.0, step=2, files=["samples/a.png"], prompts=["a"]))
+    sink.close()
+    read = accumulator.EventAccumulator(str(tmp_path / "tensorboard"))
+    read.Reload()
+    assert [(row.step, round(row.value, 3)) for row in read.Scalars("loss/train")] == [(1, 0.5), (2, 0.25)]
+    assert read.Scalars("learning_rate/unet")[0].value == pytest.approx(1e-3)
+    assert read.Scalars("loss/validation")[0].value == pytest.approx(0.3)
+    assert read.Images("samples/00")[0].width == 16
+
+
+def test_the_console_log_says_each_thing_once(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = ConsoleLines()
+    for number in (1, 2, 3):
+        lines.write(step(number))
+    lines.write(Phase(text="encoding images, 9 in all", done=3, of=9))
+    lines.write(Phase(text="encoding images, 9 in all", done=9, of=9))
+    lines.write(Warned(text="beware"))
+    shown = capsys.readouterr().out.splitlines()
+    assert len(shown) == 3
+    assert "step 1, epoch 0.25: loss 0.5000" in shown[0] and "encoding" in shown[1] and "warning: beware" in shown[2]
