@@ -18,7 +18,7 @@ from . import clip
 from .loading import CONFIGS, fill, model_problem, read_config, read_tensors
 
 SHIPPED = CONFIGS / "sd1"
-_TEXT_PREFIX = "cond_stage_model.transformer."
+_UNET, _VAE, _TEXT = "model.diffusion_model.", "first_stage_model.", "cond_stage_model.transformer."
 _SCHEDULER = "scheduler_config.json"
 
 
@@ -77,21 +77,8 @@ def _new_names(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 def _from_file(file: Path, dtype: torch.dtype) -> Loaded:
     """A single file in the original layout. Its configuration is the shipped one, or the diffusers folder of the same
     name beside it (`model.safetensors` and `model/`), which models of other than the standard size need."""
-    from diffusers.loaders.single_file_utils import convert_ldm_unet_checkpoint, convert_ldm_vae_checkpoint
-    from diffusers.models import AutoencoderKL, UNet2DConditionModel
-
-    tensors = read_tensors(file)
-    beside = file.with_suffix("")
-    config = read_config(beside, SHIPPED, part="unet")
-    _check_size(file, tensors, config)
-    with torch.device("meta"):
-        unet = UNet2DConditionModel.from_config(config)
-        vae = AutoencoderKL.from_config(read_config(beside, SHIPPED, part="vae"))
-    unet = fill(unet, convert_ldm_unet_checkpoint(tensors, config), "U-Net", file.name, dtype)
-    vae_tensors = {name: value for name, value in tensors.items() if name.startswith("first_stage_model.")}
-    vae = fill(vae, convert_ldm_vae_checkpoint(vae_tensors, dict(vae.config)), "VAE", file.name, torch.float32)
-    own = {n.removeprefix(_TEXT_PREFIX): value for n, value in tensors.items() if n.startswith(_TEXT_PREFIX)}
-    text = _text_encoder(file.name, own, read_config(beside, SHIPPED, part="text_encoder"), dtype)
+    tensors, beside = read_tensors(file), file.with_suffix("")
+    unet, text, vae = from_original(file.name, tensors, beside, dtype)
     tokenizer = clip.load_tokenizer([beside / "tokenizer", file.parent / "tokenizer"])
     scheduler = dict(read_config(beside, SHIPPED, part="scheduler", name=_SCHEDULER))
     if "ztsnr" in tensors:
@@ -99,15 +86,33 @@ def _from_file(file: Path, dtype: torch.dtype) -> Loaded:
     return Loaded(unet, text, vae, tokenizer, scheduler)
 
 
-def _check_size(file: Path, tensors: Mapping[str, Tensor], config: Mapping[str, Any]) -> None:
+def from_original(name: str, tensors: dict[str, Tensor], beside: Path, dtype: torch.dtype) -> tuple[Any, Any, Any]:
+    """U-Net, text encoder and VAE from tensors in the original layout; what belongs to none of them (running averages,
+    schedules) is left out. `name`: the file's, for messages; `beside`: a folder that may hold its configuration."""
+    from diffusers.loaders.single_file_utils import convert_ldm_unet_checkpoint, convert_ldm_vae_checkpoint
+    from diffusers.models import AutoencoderKL, UNet2DConditionModel
+
+    config = read_config(beside, SHIPPED, part="unet")
+    _check_size(name, tensors, config)
+    with torch.device("meta"):
+        unet = UNet2DConditionModel.from_config(config)
+        vae = AutoencoderKL.from_config(read_config(beside, SHIPPED, part="vae"))
+    own = {part: {n: v for n, v in tensors.items() if n.startswith(part)} for part in (_UNET, _VAE, _TEXT)}
+    unet = fill(unet, convert_ldm_unet_checkpoint(own[_UNET], config), "U-Net", name, dtype)
+    vae = fill(vae, convert_ldm_vae_checkpoint(own[_VAE], dict(vae.config)), "VAE", name, torch.float32)
+    words = {n.removeprefix(_TEXT): value for n, value in own[_TEXT].items()}
+    return unet, _text_encoder(name, words, read_config(beside, SHIPPED, part="text_encoder"), dtype), vae
+
+
+def _check_size(name: str, tensors: Mapping[str, Tensor], config: Mapping[str, Any]) -> None:
     """Refuse a file of another size than its configuration: group and head counts cannot be read from tensors."""
     found = tensors[FIRST].shape[0], tensors[CONTEXT].shape[1]
     wanted = config["block_out_channels"][0], config["cross_attention_dim"]
     if found != wanted:
         raise model_problem(
             "model.path",
-            f"{file.name} has the structure of SD 1.x but an unusual size (width {found[0]}, text {found[1]})",
-            f"put its diffusers configuration (unet/config.json and so on) in a folder {file.stem} beside it",
+            f"{name} has the structure of SD 1.x but an unusual size (width {found[0]}, text {found[1]})",
+            f"put its diffusers configuration (unet/config.json and so on) in a folder {Path(name).stem} beside it",
         )
 
 
@@ -142,7 +147,7 @@ def _other_vae(place: Path, base_config: dict[str, Any]) -> Any:
     if any(".down_blocks." in name for name in tensors):
         converted = _new_names(tensors)
     elif any(name.endswith("encoder.conv_in.weight") for name in tensors):
-        own = {n: v for n, v in tensors.items() if n.startswith("first_stage_model.")} or tensors
+        own = {n: v for n, v in tensors.items() if n.startswith(_VAE)} or tensors
         converted = convert_ldm_vae_checkpoint(own, base_config)
     else:
         raise model_problem("model.vae", f"{place.name} is no VAE", "choose a VAE file, or leave it empty")

@@ -1,7 +1,8 @@
 """The adapted forward of one layer, as light as torch's own operations allow.
 
-The scale is folded into the small matrix or the product, never multiplied over the layer's whole output; masters are
-float32 and cast to the layer's format where that differs. Legend: N rows (batch and tokens), I inputs, O outputs.
+The scale is folded into the small matrix or the product, never multiplied over the layer's whole output, and the update
+is added in place: the layer is frozen, so its backward needs its input only. Masters are float32 and cast to the
+layer's format where that differs. Legend: N rows (batch and tokens), R rank, I inputs, O outputs.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -26,7 +26,7 @@ class Adapter(Protocol):
 
 
 def linear_forward(layer: nn.Linear, adapter: Adapter) -> Callable[[Tensor], Tensor]:
-    """`x W' + b + scale (x A') B'` with one fused multiply-add for the last step."""
+    """`x W' + b + scale (x A') B'` with one fused multiply-add for the last product."""
 
     def forward(x: Tensor) -> Tensor:
         if not adapter.on:
@@ -36,8 +36,8 @@ def linear_forward(layer: nn.Linear, adapter: Adapter) -> Callable[[Tensor], Ten
         inner_NR = F.linear(rows_NI, adapter.down.to(base_NO.dtype))
         if adapter.dropout and adapter.training:
             inner_NR = F.dropout(inner_NR, adapter.dropout)
-        out_NO = torch.addmm(base_NO, inner_NR, adapter.up.to(base_NO.dtype).t(), alpha=adapter.scale)
-        return out_NO.view(*x.shape[:-1], -1)
+        base_NO.addmm_(inner_NR, adapter.up.to(base_NO.dtype).t(), alpha=adapter.scale)
+        return base_NO.view(*x.shape[:-1], -1)
 
     return forward
 
@@ -53,6 +53,6 @@ def convolution_forward(layer: nn.Conv2d, adapter: Adapter) -> Callable[[Tensor]
         inner = F.conv2d(x, down, None, layer.stride, layer.padding, layer.dilation)
         if adapter.dropout and adapter.training:
             inner = F.dropout(inner, adapter.dropout)
-        return base + F.conv2d(inner, up.to(base.dtype))
+        return base.add_(F.conv2d(inner, up.to(base.dtype)))
 
     return forward

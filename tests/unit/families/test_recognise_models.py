@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import math
 import pickle
+import struct
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -165,6 +167,21 @@ def test_damaged_and_missing_files(demo_model_dir: Path, tmp_path: Path) -> None
     assert "no model file" in refusal(tmp_path / "photo.png")
     assert "did you mean whole.safetensors?" in refusal(tmp_path / "whole.safetensor")
     assert "name the file" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize("header", ["[]", '{"a": 1}', '{"a": {"shape": ["x"]}}', '{"a": {"shape": [1]}}', "1234"])
+def test_a_header_that_lists_no_tensors(tmp_path: Path, header: str) -> None:
+    (tmp_path / "x.safetensors").write_bytes(struct.pack("<Q", len(header)) + header.encode())
+    assert "damaged" in refusal(tmp_path / "x.safetensors")
+
+
+@pytest.mark.parametrize("cut", [5, 50, 300])
+def test_a_damaged_pickle_is_an_error_not_a_crash(demo_model_dir: Path, tmp_path: Path, cut: int) -> None:
+    """The list of tensors cut short, in a zip file that is whole."""
+    torch.save({"state_dict": tensors_of(demo_model_dir)}, tmp_path / "whole.ckpt")
+    with zipfile.ZipFile(tmp_path / "whole.ckpt") as whole, zipfile.ZipFile(tmp_path / "cut.ckpt", "w") as damaged:
+        damaged.writestr("archive/data.pkl", whole.read("whole/data.pkl")[:-cut])
+    assert "cannot be used" in refusal(tmp_path / "cut.ckpt")
 
 
 def test_folders_of_other_families(tmp_path: Path) -> None:

@@ -86,9 +86,13 @@ def read_header(path: Path) -> tuple[dict[str, tuple[int, ...]], dict[str, str]]
             header = json.loads(file.read(length))
         except ValueError as error:
             raise ValueError("its header is not readable: the file is damaged or cut short") from error
-        file.seek(0, 2)
-        size = file.tell() - 8 - length
-    metadata = header.pop("__metadata__", {}) or {}
-    if header and max(entry["data_offsets"][1] for entry in header.values()) > size:
+        size = file.seek(0, 2) - 8 - length
+    try:
+        metadata = header.pop("__metadata__", None) or {}
+        shapes = {str(name): tuple(int(side) for side in entry["shape"]) for name, entry in header.items()}
+        end = max((int(entry["data_offsets"][1]) for entry in header.values()), default=0)
+    except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
+        raise ValueError("its header does not list tensors: the file is damaged") from error
+    if end > size:
         raise ValueError("the file ends before its last tensor: the download was cut short")
-    return {name: tuple(entry["shape"]) for name, entry in header.items()}, metadata
+    return shapes, {str(name): str(text) for name, text in metadata.items()}
