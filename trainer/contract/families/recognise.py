@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -59,11 +60,15 @@ def untrained(path: str, recognised: Recognised) -> Problem:
     )
 
 
+_HUB_ID = re.compile(r"[A-Za-z0-9_]([\w.-]*[A-Za-z0-9_])?/[A-Za-z0-9_]([\w.-]*[A-Za-z0-9_])?", re.ASCII)
+"""The hub's own rule; it raises an error of its own for a name that does not follow it."""
+
+
 def is_hub_id(path: str) -> bool:
     """Whether a path reads as "name/model" of the Hugging Face hub."""
-    parts = path.split("/")
     weights = path.lower().endswith((".safetensors", *_PICKLED))
-    return len(parts) == 2 and all(parts) and not weights and not path.startswith((".", "~")) and "\\" not in path
+    named = len(path) <= 96 and "--" not in path and ".." not in path
+    return named and not weights and _HUB_ID.fullmatch(path) is not None
 
 
 def cached_snapshot(hub_id: str) -> Path | None:
