@@ -169,7 +169,7 @@ def _decimal(item: Item, shown: Any, common: dict[str, Any]) -> gr.components.Co
 
 
 def _text(item: Item, shown: Any, common: dict[str, Any]) -> gr.components.Component:
-    tall = {"lines": 2, "max_lines": 6} if item.setting.widget == "text" else {"max_lines": 1}
+    tall: dict[str, Any] = {"lines": 2, "max_lines": 6} if item.setting.widget == "text" else {"max_lines": 1}
     common["html_attributes"] = gr.InputHTMLAttributes(spellcheck=False, autocorrect="off", autocapitalize="off")
     return gr.Textbox(value=shown, placeholder=_placeholder(item), **tall, **common)
 

@@ -137,8 +137,7 @@
       group.classList.toggle("searched", view.words.length > 0);
     });
     document.body.dataset.tier = view.tier;
-    const none = at("nothing-found");
-    if (none) none.classList.toggle("unseen-field", found > 0);
+    document.body.classList.toggle("nothing-fits", found === 0);
   }
 
   function tier(name) { view.tier = String(name).toLowerCase(); look(); return name; }

@@ -46,8 +46,8 @@ def choices(item: Item) -> list[str]:
 
 
 def number_text(value: float) -> str:
-    """A decimal as people write it: 0.0001, 5e-5, 1."""
-    text = f"{value:.12g}"
+    """A decimal as people write it: 0.0001, 5e-5, 1. Exact: the text means the same number."""
+    text = next(text for text in (f"{value:.12g}", repr(value)) if float(text) == value)
     mantissa, e, exponent = text.partition("e")
     return f"{mantissa}e{int(exponent)}" if e else text
 
@@ -87,7 +87,7 @@ def _toml(value: Any) -> str:
     if isinstance(value, str):
         plain = value.replace("\\", "\\\\").replace('"', '\\"')
         return '"' + re.sub(r"[\x00-\x1f\x7f]", lambda found: f"\\u{ord(found[0]):04x}", plain) + '"'
-    return number_text(value) if isinstance(value, float) and not value.is_integer() else str(value)
+    return repr(value)
 
 
 def read(item: Item, shown: Shown, before: Any) -> Any:
@@ -137,13 +137,13 @@ def _read_lines(item: Item, shown: Shown) -> Any:
     text = str(shown or "")
     if not text.strip():
         return _blank(item)
-    lines = [line.strip() for line in text.splitlines()]
+    lines = [line.strip() for line in text.split("\n")]
     return [line for line in lines if line and not line.startswith("#")]
 
 
 def _read_table(item: Item, shown: Shown) -> Any:
     values: dict[str, Any] = {}
-    for line in str(shown or "").splitlines():
+    for line in str(shown or "").split("\n"):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
         name, equals, text = line.partition("=")

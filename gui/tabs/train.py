@@ -38,7 +38,7 @@ class Train:
     result: gr.HTML
     say: Callable[[Draft], list[Any]]
 
-    def everything(self) -> set[gr.components.Component]:
+    def everything(self) -> set[gr.blocks.Block]:
         """Inputs of a handler that takes the whole form."""
         return {*self.fields.values(), self.draft}
 
@@ -57,7 +57,7 @@ def build(context: Context) -> Train:
     with gr.Row(elem_id="train"):
         with gr.Column(elem_id="left", scale=7):
             fields = form.build()
-            gr.HTML(text.paragraph("No setting matches."), elem_id="nothing-found", elem_classes="unseen-field")
+            gr.HTML(text.paragraph("No setting matches."), elem_id="nothing-found", js_on_load=None)
         with gr.Column(elem_id="right", scale=4):
             right = _right_column()
     train = Train(

@@ -1,0 +1,142 @@
+"""The form of one page: edits, faults, offers, what blank fields mean, and that it comes back after a reload."""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+
+import pytest
+
+from gui.context import Context
+from gui.session import Draft, field_id, hints, live, prepare, recall, remember, resolved
+from trainer.contract.families import default_family
+from trainer.contract.machine import ENVIRONMENT, Machine
+from trainer.contract.preset import load
+from trainer.contract.problems import Problems
+from trainer.contract.settings import ITEMS, Preset
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+@pytest.fixture
+def context(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Context:
+    monkeypatch.setenv(ENVIRONMENT, str(tmp_path / "user" / "machine.toml"))
+    return Context(ROOT, tmp_path / "runs", Machine(tmp_path / "runs", tmp_path / "cache"))
+
+
+def told(draft: Draft) -> dict:
+    return json.loads(live(draft, resolved(draft.preset, ROOT), ROOT))
+
+
+def test_a_fault_stays_beside_its_field_and_the_last_good_value_counts() -> None:
+    draft = Draft()
+    draft.edit("network.rank", 8)
+    draft.edit("network.rank", 5000)
+    assert draft.preset.network.rank == 8 and draft.shown["network.rank"] == 5000
+    assert "at most 1024" in told(draft)["problems"]["f-network-rank"][0]
+    draft.edit("network.rank", 4)
+    assert draft.preset.network.rank == 4 and "f-network-rank" not in told(draft)["problems"]
+
+
+def test_settings_that_contradict_each_other_are_told_while_editing() -> None:
+    draft = Draft()
+    draft.edit("network.unet", False)
+    assert told(draft)["problems"]
+
+
+def test_fields_without_effect_say_why() -> None:
+    draft = Draft()
+    assert told(draft)["off"]["f-network-conv_alpha"]
+    draft.edit("network.conv_rank", 8)
+    assert "f-network-conv_alpha" not in told(draft)["off"]
+
+
+def test_a_new_optimizer_offers_its_rate_and_changes_nothing_by_itself() -> None:
+    draft = Draft()
+    draft.edit("optimizer.name", "Prodigy")
+    assert draft.preset.optimizer.learning_rate == 1e-4
+    assert {path: offer["value"] for path, offer in told(draft)["offers"].items()} == {
+        "f-optimizer-learning_rate": "1",
+        "f-schedule-warmup": "0",
+    }
+    draft.edit("optimizer.learning_rate", "1")
+    assert list(told(draft)["offers"]) == ["f-schedule-warmup"]
+    draft.edit("optimizer.name", "AdamW")
+    assert told(draft)["offers"]["f-optimizer-learning_rate"]["value"] == "0.0001"
+
+
+def test_blank_fields_say_what_they_follow() -> None:
+    draft = Draft()
+    draft.edit("network.rank", 12)
+    draft.edit("captions.trigger", "zorb")
+    said = hints(resolved(draft.preset, ROOT), default_family())
+    assert said["network.alpha"] == "same as Network rank (dimension) (12)"
+    assert said["dataset.resolution"].startswith("512")
+    assert said["sampling.prompts"].startswith("zorb, ")
+
+
+def test_loading_replaces_every_value() -> None:
+    draft = Draft()
+    for path, content in {"network.rank": 5000, "optimizer.name": "Lion", "captions.prefix": "old"}.items():
+        draft.edit(path, content)
+    demo = load(ROOT / "presets" / "demo.toml")
+    draft.replace(demo)
+    assert draft.preset == demo and not draft.faults and not draft.offers
+    assert draft.take(draft.shown) == demo
+
+
+def test_the_whole_form_as_sent_is_what_counts() -> None:
+    draft = Draft()
+    sent = {**draft.shown, "network.rank": 4, "captions.trigger": "zorb"}
+    preset = draft.take(sent)
+    assert (preset.network.rank, preset.captions.trigger) == (4, "zorb")
+    with pytest.raises(Problems, match=r"network\.rank"):
+        draft.take({**sent, "network.rank": 0})
+
+
+def test_a_form_can_be_copied_for_each_session() -> None:
+    first = Draft()
+    second = copy.deepcopy(first)
+    second.edit("network.rank", 4)
+    assert first.preset.network.rank == 16 and first.shown["network.rank"] == 16
+
+
+def test_the_form_comes_back_as_it_was_left(context: Context) -> None:
+    assert recall(context).shown == Draft().shown
+    draft = Draft()
+    draft.edit("captions.trigger", "<b>zorb</b>")
+    draft.edit("network.rank", 5000)
+    draft.edit("dataset.folders", [{"path": "a", "repeats": "3", "trigger": ""}])
+    remember(draft, context)
+    back = recall(context)
+    assert back.shown == draft.shown and back.preset == draft.preset and list(back.faults) == ["network.rank"]
+
+
+@pytest.mark.parametrize("text", ["", "[1, 2]", '{"network.rank": {}}', '{"no.such": 1}', "\x00", '"x"'])
+def test_a_spoilt_memory_of_the_form_is_no_obstacle(context: Context, text: str) -> None:
+    path = context.machine.runs.parent / "user" / "form.json"
+    path.parent.mkdir()
+    path.write_text(text, encoding="utf-8")
+    assert recall(context).preset == Preset()
+
+
+def test_everything_wrong_is_told_before_a_start(context: Context) -> None:
+    draft = Draft()
+    sent = {**draft.shown, "model.path": "no/such.safetensors", "optimizer.name": "AdamZ"}
+    with pytest.raises(Problems) as told:
+        prepare(draft, sent, context)
+    assert {"model.path", "dataset.folders", "optimizer.name"} <= {problem.path for problem in told.value.problems}
+
+
+def test_the_demo_is_ready_to_start(context: Context) -> None:
+    draft = Draft()
+    draft.replace(load(ROOT / "presets" / "demo.toml"))
+    full = prepare(draft, draft.shown, context)
+    assert Path(full.model.path).is_absolute() and full.saving.name == "zorb"
+
+
+def test_field_ids_are_one_a_setting() -> None:
+    ids = [field_id(item.path) for item in ITEMS]
+    assert len(set(ids)) == len(ids)
+    assert field_id("dataset.folders.repeats") == "f-dataset-folders"
