@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 import textwrap
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +13,9 @@ from pydantic import ValidationError
 from tomlkit.items import AoT, Array, Table
 
 from .families import Family
+from .preset_faults import from_pydantic, known_only, unknown_name, unknown_names, version_problems
 from .problems import Problem, Problems
-from .settings import BY_PATH, FORMAT, ITEMS, ByFamily, Folder, FromFolder, Item, Preset, Rule, SameAs, UsualPrompts
+from .settings import BY_PATH, ITEMS, ByFamily, Folder, FromFolder, Item, Preset, Rule, SameAs, UsualPrompts
 
 Values = dict[str, dict[str, Any]]
 """Section -> key -> plain value."""
@@ -52,131 +52,14 @@ def _toml_hint(error: str, text: str) -> str:
 def build(values: Mapping[str, Any]) -> Preset:
     """A preset from nested plain values. Unknown names, wrong types and ranges are all collected, then raised."""
     values = dict(values)
-    problems = _version_problems(values) or _unknown_names(values)
+    problems = version_problems(values) or unknown_names(values)
     try:
-        preset = Preset.model_validate(_known_only(values))
+        preset = Preset.model_validate(known_only(values))
     except ValidationError as error:
-        raise Problems([*problems, *_from_pydantic(error)]) from None
+        raise Problems([*problems, *from_pydantic(error)]) from None
     if problems:
         raise Problems(problems)
     return preset
-
-
-def _version_problems(values: Mapping[str, Any]) -> list[Problem]:
-    version = values.get("format", FORMAT)
-    if isinstance(version, int) and version > FORMAT:
-        return [Problem("format", f"this preset has format {version}, this program knows {FORMAT}", "run --update")]
-    return []
-
-
-def _known_only(values: Mapping[str, Any]) -> dict[str, Any]:
-    known: dict[str, Any] = {}
-    for section, content in values.items():
-        if section == "format":
-            known[section] = content
-        elif section in Preset.model_fields:
-            is_table = isinstance(content, Mapping)
-            known[section] = (
-                {key: value for key, value in content.items() if f"{section}.{key}" in BY_PATH} if is_table else content
-            )
-    if isinstance(known.get("dataset"), dict) and isinstance(known["dataset"].get("folders"), list):
-        known["dataset"]["folders"] = [
-            {key: value for key, value in row.items() if key in Folder.model_fields}
-            if isinstance(row, Mapping)
-            else row
-            for row in known["dataset"]["folders"]
-        ]
-    return known
-
-
-def _unknown_names(values: Mapping[str, Any]) -> list[Problem]:
-    problems = []
-    for section, content in values.items():
-        if section not in Preset.model_fields:
-            problems.append(_unknown(section, "section", [*Preset.model_fields, *BY_PATH]))
-        elif isinstance(content, Mapping):
-            unknown = [key for key in content if f"{section}.{key}" not in BY_PATH]
-            problems += [_unknown(f"{section}.{key}", "setting", BY_PATH) for key in unknown]
-    dataset = values.get("dataset")
-    rows = dataset.get("folders", []) if isinstance(dataset, Mapping) else []
-    for row in rows if isinstance(rows, list) else []:
-        names = [key for key in row if key not in Folder.model_fields] if isinstance(row, Mapping) else []
-        problems += [_unknown(f"dataset.folders.{key}", "setting", _row_names()) for key in names]
-    return problems
-
-
-def _row_names() -> list[str]:
-    return [f"dataset.folders.{name}" for name in Folder.model_fields]
-
-
-def _unknown(path: str, what: str, known: Iterable[str]) -> Problem:
-    """An unknown name, with the closest known one: by the whole path, by its last part, or by its Kohya flag."""
-    known = list(known)
-    last = path.rsplit(".", 1)[-1]
-    kohya = [item.path for item in ITEMS if last in [flag.strip() for flag in item.setting.kohya.split(",")]]
-    same_end = [name for name in known if name.rsplit(".", 1)[-1] == last]
-    ends = {name.rsplit(".", 1)[-1]: name for name in known}
-    by_end = [ends[end] for end in difflib.get_close_matches(last, list(ends), 1, 0.75)]
-    close = kohya or same_end or difflib.get_close_matches(path, known, 1, 0.75) or by_end
-    close = close or difflib.get_close_matches(path, known, 1, 0.5)
-    return Problem(path, f"there is no such {what}", f"did you mean {close[0]}?" if close else "remove it")
-
-
-_WORDS = {
-    "int_parsing": "a whole number is wanted",
-    "int_type": "a whole number is wanted",
-    "int_from_float": "a whole number is wanted",
-    "float_parsing": "a number is wanted",
-    "float_type": "a number is wanted",
-    "bool_parsing": "true or false is wanted",
-    "bool_type": "true or false is wanted",
-    "string_type": "text in quotes is wanted",
-    "list_type": "a list in [ ] is wanted",
-    "dict_type": "a table of name = value is wanted",
-    "model_type": "a table of name = value is wanted",
-    "finite_number": "a finite number is wanted",
-}
-
-
-def _from_pydantic(error: ValidationError) -> list[Problem]:
-    found: dict[str, Problem] = {}
-    for fault in error.errors(include_url=False):
-        if fault["type"] == "is_instance_of":
-            continue
-        path = _setting_path(fault["loc"])
-        why = _WORDS.get(fault["type"]) or fault["msg"].removeprefix("Value error, ").replace(
-            "Input should be", "must be"
-        )
-        shown = fault["input"]
-        found.setdefault(
-            path, Problem(path, f"{shown!r} does not fit: {why}", "" if path not in BY_PATH else _range(path))
-        )
-    return list(found.values())
-
-
-def _setting_path(loc: Sequence[Any]) -> str:
-    """`("dataset", "folders", 0, "repeats", "int")` -> `dataset.folders.repeats`; union branches are left out."""
-    parts: list[str] = []
-    for part in loc:
-        if isinstance(part, int):
-            continue
-        if ".".join([*parts[:2]]) in BY_PATH and not (
-            parts[:2] == ["dataset", "folders"] and part in Folder.model_fields
-        ):
-            break
-        parts.append(str(part))
-    return ".".join(parts)
-
-
-def _range(path: str) -> str:
-    item = BY_PATH[path]
-    if item.options:
-        return "one of " + ", ".join(str(option) for option in item.options)
-    low, over = item.bound("ge"), item.bound("gt")
-    high, under = item.bound("le"), item.bound("lt")
-    words = [f"at least {low}" if low is not None else "", f"above {over}" if over is not None else ""]
-    words += [f"at most {high}" if high is not None else "", f"below {under}" if under is not None else ""]
-    return " and ".join(word for word in words if word)
 
 
 def value_at(preset: Preset, path: str) -> Any:
@@ -206,7 +89,7 @@ def _plain(value: Any) -> Any:
 def with_values(preset: Preset, changes: Mapping[str, Any]) -> Preset:
     """A new preset with the settings at some paths changed; a `Rule` as value sets a setting back to following it."""
     values = to_values(preset)
-    unknown = [_unknown(path, "setting", BY_PATH) for path in changes if path not in BY_PATH]
+    unknown = [unknown_name(path, "setting", BY_PATH) for path in changes if path not in BY_PATH]
     if unknown:
         raise Problems(unknown)
     for path, value in changes.items():
