@@ -55,7 +55,7 @@ def build(context: Context) -> gr.Blocks:
             train_tab.restored(train, context),
             outputs=[train.draft, *train.fields.values(), *train.said],
             **train_tab.QUIET,
-        )
+        ).then(None, js="() => { window.loratory.lastTier(); }", **train_tab.QUIET)
     return page
 
 

@@ -24,10 +24,10 @@ BASIC: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         (
             "dataset.folders",
             "saving.name",
-            "captions.trigger",
             "captions.mode",
-            "dataset.resolution",
+            "captions.trigger",
             "captions.shuffle",
+            "dataset.resolution",
         ),
     ),
     (
@@ -51,9 +51,9 @@ BASIC: tuple[tuple[str, str, tuple[str, ...]], ...] = (
 """The groups that are always seen: id, title, settings in their order."""
 
 FURTHER: dict[str, str] = {
-    "model": "Model",
+    "model": "Model details",
     "dataset": "Images and buckets",
-    "captions": "Captions",
+    "captions": "Caption details",
     "network": "Network",
     "training": "Steps and seed",
     "optimizer": "Optimizer",

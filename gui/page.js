@@ -85,9 +85,15 @@
     if (input) input.setAttribute("aria-invalid", wrong ? "true" : "false");
     field.classList.toggle("is-off", id in said.off);
     note(field, "why-off", said.off[id]);
-    if (input && said.hints[id] !== undefined && input.placeholder !== said.hints[id]) input.placeholder = said.hints[id];
+    const choice = field.classList.contains("kind-choice");
+    if (input && !choice && said.hints[id] !== undefined && input.placeholder !== said.hints[id]) input.placeholder = said.hints[id];
+    if (choice) note(field, "hint", said.hints[id] && `automatic: ${said.hints[id]}`);
     dressOffer(field, said.offers[id]);
   }
+
+  document.addEventListener("input", (event) => {
+    if (event.target.closest && event.target.closest(".field")) at("result")?.classList.add("stale");
+  });
 
   function dressOffer(field, offer) {
     const before = field.querySelector(":scope > .offer");
@@ -140,8 +146,24 @@
     document.body.classList.toggle("nothing-fits", found === 0);
   }
 
-  function tier(name) { view.tier = String(name).toLowerCase(); look(); return name; }
-  function search(text) { view.words = String(text || "").toLowerCase().split(/\s+/).filter(Boolean); if (view.words.length) openTab("Train"); look(); return text; }
+  function tier(name) {
+    view.tier = String(name).toLowerCase();
+    try { localStorage.setItem("loratory-tier", view.tier); } catch { /* a browser that keeps nothing */ }
+    look();
+  }
+
+  function lastTier() {
+    let kept = null;
+    try { kept = localStorage.getItem("loratory-tier"); } catch { return; }
+    const radio = [...document.querySelectorAll("#tier input")].find((input) => input.value.toLowerCase() === kept);
+    if (radio && !radio.checked) radio.click();
+  }
+
+  function search(text) {
+    view.words = String(text || "").toLowerCase().split(/\s+/).filter(Boolean);
+    if (view.words.length) openTab("Train");
+    look();
+  }
 
   function jump(id) {
     const field = at(id);
@@ -271,7 +293,7 @@
     setTimeout(() => URL.revokeObjectURL(link.href), 5000);
   }
 
-  window.loratory = { live, download, tier, search, jump, folderRows, openTab };
+  window.loratory = { live, download, lastTier, tier, search, jump, folderRows, openTab };
 
   /* Gradio draws its components when it likes: fields that come or are redrawn are dressed again. */
   let due = 0;

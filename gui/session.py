@@ -37,13 +37,15 @@ _EDITING = threading.Lock()
 @dataclass
 class Draft:
     """The form of one page. `shown`: what each component holds. `preset`: what it means, a field with a fault keeping
-    its last good value. `faults`: the problem of each field whose content is no value."""
+    its last good value. `faults`: the problem of each field whose content is no value. `opened` is False
+    in a session that the server forgot while its page stayed open (it does so after an hour without a connection)."""
 
     preset: Preset = field(default_factory=Preset)
     shown: dict[str, Any] = field(default_factory=lambda: fill(Preset()))
     faults: dict[str, list[Problem]] = field(default_factory=dict)
     offers: dict[str, str] = field(default_factory=dict)
     edits: int = 0
+    opened: bool = False
 
     def edit(self, path: str, content: Any) -> None:
         """Take one field's new content. Edits of two fields may come at the same time, from two threads."""
@@ -70,6 +72,11 @@ class Draft:
         """Show another preset: every field gets its value, nothing of before stays."""
         self.edits += 1
         self.preset, self.shown, self.faults, self.offers = preset, fill(preset), {}, {}
+
+    def open_again(self, context: Context) -> None:
+        """In a session that the server forgot: go on from the form as it was last kept."""
+        if not self.opened:
+            self.__dict__.update(recall(context).__dict__)
 
     def take(self, shown: Mapping[str, Any]) -> Preset:
         """The preset that the whole form says, as it was sent. Problems lists every fault."""
@@ -201,14 +208,14 @@ _FIRST = fill(Preset())
 
 def recall(context: Context) -> Draft:
     """The form as it was left; the defaults where nothing readable was kept."""
-    draft = Draft()
+    draft = Draft(opened=True)
     try:
         kept = json.loads((user_folder(context) / "form.json").read_text(encoding="utf-8"))
         for path, content in kept.items():
             if path in BY_PATH:
                 draft.edit(path, content)
     except (OSError, ValueError, AttributeError, TypeError):
-        return Draft()
+        return Draft(opened=True)
     draft.offers = {}
     return draft
 

@@ -95,6 +95,8 @@ def make_theme() -> gr.themes.Base:
         checkbox_label_background_fill_selected_dark="#0e4c48",
         checkbox_label_text_color_selected="#0a3835",
         checkbox_label_text_color_selected_dark="#eafaf7",
+        checkbox_background_color_dark="#0f1618",
+        checkbox_border_color_dark="#51636b",
         layout_gap="10px",
         form_gap_width="0px",
         panel_border_width="0px",

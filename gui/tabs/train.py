@@ -68,11 +68,13 @@ def build(context: Context) -> Train:
         result=right["result"],
         say=lambda draft: _say(draft, context),
     )
-    _wire_edits(train)
+    _wire_edits(train, context)
     _wire_plan(train, right, context)
     _wire_check(train, right, context)
     return train
 
+
+_RESULT = "watch('value', () => element.closest('#result').classList.remove('stale'));"
 
 _LIVE = """
 let due = 0;
@@ -91,7 +93,7 @@ def _right_column() -> dict[str, Any]:
         with gr.Row():
             parts["start"] = gr.Button("Start training", variant="primary", elem_id="start", scale=3, min_width=120)
             parts["check"] = gr.Button("Check", elem_id="check", scale=1, min_width=70)
-        parts["result"] = gr.HTML("", elem_id="result", js_on_load=None)
+        parts["result"] = gr.HTML("", elem_id="result", js_on_load=_RESULT)
     with gr.Column(elem_classes="sheet"):
         gr.HTML("<h3>What will be trained</h3>", js_on_load=None)
         parts["plan"] = gr.HTML(text.paragraph(NO_PLAN), elem_id="plan", js_on_load=None)
@@ -120,10 +122,10 @@ def _say(draft: Draft, context: Context) -> list[Any]:
     return [live(draft, full, context.root), text.toml(dumps(full))]
 
 
-def _wire_edits(train: Train) -> None:
+def _wire_edits(train: Train, context: Context) -> None:
     for path, component in train.fields.items():
         component.input(  # type: ignore[attr-defined]
-            _editor(path, train.say),
+            _editor(path, train, context),
             inputs=[component, train.draft],
             outputs=train.said,
             trigger_mode="always_last",
@@ -131,10 +133,11 @@ def _wire_edits(train: Train) -> None:
         )
 
 
-def _editor(path: str, say: Callable[[Draft], list[Any]]) -> Callable[[Any, Draft], list[Any]]:
+def _editor(path: str, train: Train, context: Context) -> Callable[[Any, Draft], list[Any]]:
     def edit(content: Any, draft: Draft) -> list[Any]:
+        draft.open_again(context)
         draft.edit(path, content)
-        return say(draft)
+        return train.say(draft)
 
     return edit
 

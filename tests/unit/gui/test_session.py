@@ -140,3 +140,16 @@ def test_field_ids_are_one_a_setting() -> None:
     ids = [field_id(item.path) for item in ITEMS]
     assert len(set(ids)) == len(ids)
     assert field_id("dataset.folders.repeats") == "f-dataset-folders"
+
+
+def test_a_session_that_the_server_forgot_goes_on_from_what_was_kept(context: Context) -> None:
+    draft = recall(context)
+    draft.edit("captions.trigger", "zorb")
+    remember(draft, context)
+    forgotten = Draft()
+    forgotten.open_again(context)
+    forgotten.edit("network.rank", 4)
+    assert (forgotten.preset.captions.trigger, forgotten.preset.network.rank) == ("zorb", 4)
+    draft.edit("captions.trigger", "other")
+    draft.open_again(context)
+    assert draft.preset.captions.trigger == "other"
