@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import shutil
 import socket
 from pathlib import Path
@@ -110,7 +111,8 @@ def test_the_tokenizer_is_looked_for_and_named(demo_model_dir: Path, tmp_path: P
 
 
 def test_an_old_folder_has_other_names(demo_model_dir: Path, tmp_path: Path) -> None:
-    """The first published folders name the VAE's attention, and CLIP's parts, in the old way; fp16 files alone do."""
+    """The first published folders name the VAE's attention, and CLIP's parts, in the old way; pickled weights, and fp16
+    files alone, are read too."""
     folder = shutil.copytree(demo_model_dir, tmp_path / "old")
     file = folder / "vae" / "diffusion_pytorch_model.safetensors"
     names = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_attn"}
@@ -124,6 +126,8 @@ def test_an_old_folder_has_other_names(demo_model_dir: Path, tmp_path: Path) -> 
     text = folder / "text_encoder" / "model.safetensors"
     values = {f"text_model.{n.removeprefix('text_model.')}": value for n, value in load_file(text).items()}
     save_file({**values, "text_model.embeddings.position_ids": torch.arange(77)[None]}, text)
+    torch.save(load_file(text), text.with_name("pytorch_model.bin"))
+    text.unlink()
     unet = folder / "unet" / "diffusion_pytorch_model.safetensors"
     unet.rename(unet.with_name("diffusion_pytorch_model.fp16.safetensors"))
     for mine, other in zip(outputs(load(folder)), outputs(load(demo_model_dir))):
@@ -181,6 +185,9 @@ def test_settings_that_the_model_cannot_follow(demo_model_dir: Path) -> None:
         StableDiffusion1().load(files, LoadPlan(cpu, torch.float32, torch.float32, clip_skip=9))
     with pytest.raises(Problems, match=r"precision\.base"):
         StableDiffusion1().load(files, LoadPlan(cpu, torch.bfloat16, torch.float32))
+    if importlib.util.find_spec("xformers") is None:
+        with pytest.raises(Problems, match=r"memory\.attention: xformers does not work here"):
+            StableDiffusion1().load(files, LoadPlan(cpu, torch.float32, torch.float32, attention="xformers"))
     untrained = ModelFiles("x.safetensors", Recognised("SDXL", "epsilon", "single file", False))
     with pytest.raises(Problems, match="SDXL"):
         StableDiffusion1().load(untrained, PLAN)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import pickle
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +16,9 @@ from torch import Tensor, nn
 from trainer.contract.problems import Problem, Problems
 
 CONFIGS = Path(__file__).parent / "configs"
+
+# diffusers imports bitsandbytes, which says on the console that optional kernels for 4-bit weights are not installed.
+logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
 
 
 def model_problem(path: str, why: str, fix: str = "") -> Problems:

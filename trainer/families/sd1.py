@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from trainer.contract.families import recognise
+from trainer.contract.families import recognise, untrained
 from trainer.contract.families.recognise import is_hub_id
 from trainer.contract.problems import Problem, Problems
 from trainer.parts import (
@@ -56,9 +56,7 @@ class StableDiffusion1:
             place = hub.snapshot(files.path)
             recognised = recognise(str(place))
         if not recognised.trained:
-            raise Problems(
-                [Problem("model.path", f"{files.path} is {recognised.family}: not trained yet", kind="model")]
-            )
+            raise Problems([untrained(files.path, recognised)])
         loaded = sd1_files.load(place, recognised, files.vae, plan.base_dtype)
         if plan.clip_skip > loaded.text_encoder.config.num_hidden_layers:
             layers = loaded.text_encoder.config.num_hidden_layers
