@@ -91,10 +91,7 @@ def train(run: RunDir, emit: Fan) -> Result:
     previews = make_previews(bench)
     network, optimizer = make_network(bench)
     release(bench, sources.superfluous, previews)
-    share = Share(bench.ranks.rank, bench.ranks.count)
-    sizes = [(image.size.width, image.size.height) for image in bench.plan.images]
-    loader = Loader(bench.plan.draws, sizes, sources.latents, sources.text, bench.device, share)
-    return train_with(bench, network, optimizer, loader, previews)
+    return train_with(bench, network, optimizer, make_loader(bench, sources), previews)
 
 
 def set_up(run: RunDir, emit: Fan) -> Bench:
@@ -147,6 +144,13 @@ def add_sinks(run: RunDir, emit: Fan, preset: Preset) -> None:
             emit.add(make())
         except Exception as error:  # whatever a logger raises, the training must go on
             emit(Warned(text=f"a logger is left out: {error}", setting="logging"))
+
+
+def make_loader(bench: Bench, sources: prepare.Sources) -> Loader:
+    """What gives each step's batches to this process."""
+    share = Share(bench.ranks.rank, bench.ranks.count)
+    sizes = [(image.size.width, image.size.height) for image in bench.plan.images]
+    return Loader(bench.plan.draws, sizes, sources.latents, sources.text, bench.device, share)
 
 
 def make_previews(bench: Bench) -> Previews | None:
