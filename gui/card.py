@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from gui import panels
+from gui.runview import RunView
 from gui.text import escape
-from gui.watch import RunView
 from trainer.contract import preset
 from trainer.contract.events import Sampled, Saved
 from trainer.contract.problems import Problems

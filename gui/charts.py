@@ -31,6 +31,7 @@ CSS = """
 .chart path.grid { stroke: var(--grid); stroke-width: 1; }
 .chart path.line { stroke: var(--ink); stroke-width: 2.2; stroke-linejoin: round; }
 .chart path.faint { stroke: var(--ink); stroke-width: 1; opacity: .38; stroke-linejoin: round; }
+.dark .chart path.faint { opacity: .5; }
 .chart path.points { stroke: var(--ink); stroke-width: 9; stroke-linecap: round; }
 .chart path.link { stroke: var(--ink); stroke-width: 1.4; stroke-dasharray: 5 4; opacity: .8; }
 .chart .tick { position: absolute; font-size: 12px; line-height: 1; white-space: nowrap; opacity: .8;

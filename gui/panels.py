@@ -8,8 +8,9 @@ from pathlib import Path
 from urllib.parse import quote
 
 from gui import charts
+from gui.runview import RunView
 from gui.text import escape
-from gui.watch import Row, RunView
+from gui.watch import Row
 from trainer.contract.events import Sampled
 from trainer.contract.rundir import RunDir, RunState
 

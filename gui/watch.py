@@ -5,31 +5,16 @@ Each tick reads only what was added since the last; several browser sessions sha
 
 from __future__ import annotations
 
-import math
 import re
-import statistics
 import threading
 import time
-from array import array
-from collections import OrderedDict, deque
+from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from gui import curves
-from trainer.contract.events import (
-    Event,
-    Failed,
-    Finished,
-    Phase,
-    Reader,
-    RunStarted,
-    Sampled,
-    Saved,
-    StepDone,
-    Validated,
-    Warned,
-    from_line,
-)
+from gui.runview import RunView
+from trainer.contract.events import Reader, StepDone, from_line
 from trainer.contract.rundir import RunDir, RunState
 
 KEPT_VIEWS = 8
@@ -37,133 +22,6 @@ KEPT_VIEWS = 8
 TAIL_BYTES = 32_768
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
-
-
-class RunView:
-    """One run, built event by event; every figure on the page is read off it."""
-
-    def __init__(self) -> None:
-        self.version = 0
-        self.started: RunStarted | None = None
-        self.phase = ""
-        self.step, self.epoch, self.images = 0, 0.0, 0
-        self.steps, self.losses = array("d"), array("d")
-        self.rates: dict[str, tuple[array[float], array[float]]] = {}
-        self.validations: list[Validated] = []
-        self.samples: list[Sampled] = []
-        self.saved: list[Saved] = []
-        self.warnings: list[Warned] = []
-        self.failed: Failed | None = None
-        self.finished: Finished | None = None
-        self._seconds: deque[float] = deque(maxlen=51)
-        self._first: tuple[float, int] | None = None
-        self._last_time = 0.0
-
-    def add(self, event: Event) -> None:
-        """Take one event in; kinds that say nothing to the page are passed over."""
-        handler = _HANDLERS.get(event.kind)
-        if handler is not None:
-            handler(self, event)
-            self.version += 1
-
-    def _on_started(self, event: RunStarted) -> None:
-        self.started, self.failed, self.finished, self._first = event, None, None, None
-        self._seconds.clear()
-
-    def _on_phase(self, event: Phase) -> None:
-        self.phase = f"{event.text} ({event.done} of {event.of})" if event.of else event.text
-
-    def _on_step(self, event: StepDone) -> None:
-        self.phase = ""
-        self.step, self.epoch, self.images = event.step, event.epoch, event.images or self.images
-        self.steps.append(event.step)
-        self.losses.append(event.loss)
-        for group, rate in event.learning_rate.items():
-            steps, rates = self.rates.setdefault(group, (array("d"), array("d")))
-            steps.append(event.step)
-            rates.append(rate)
-        if event.seconds > 0:
-            self._seconds.append(event.seconds)
-        self._first = self._first or (event.time, event.step)
-        self._last_time = event.time
-
-    def _on_validated(self, event: Validated) -> None:
-        self.validations.append(event)
-
-    def _on_sampled(self, event: Sampled) -> None:
-        if not event.files:
-            return
-        if self.samples and self.samples[-1].step == event.step:
-            self.samples.pop()  # asked for twice at one step: the pictures are the same
-        self.samples.append(event)
-
-    def _on_saved(self, event: Saved) -> None:
-        self.saved.append(event)
-
-    def _on_warned(self, event: Warned) -> None:
-        self.warnings.append(event)
-
-    def _on_failed(self, event: Failed) -> None:
-        self.failed = event
-
-    def _on_finished(self, event: Finished) -> None:
-        self.finished, self.phase = event, ""
-
-    @property
-    def total_steps(self) -> int:
-        """Steps that the run is planned for; 0 before it has said so."""
-        return self.started.total_steps if self.started else 0
-
-    @property
-    def step_seconds(self) -> float | None:
-        """Median time of the last steps: one slow step (a sample, a save) does not move it."""
-        return statistics.median(self._seconds) if self._seconds else None
-
-    @property
-    def images_per_second(self) -> float | None:
-        """Images shown to the model in a second of training."""
-        seconds = self.step_seconds
-        return self.images / seconds if seconds and self.images else None
-
-    @property
-    def eta_s(self) -> float | None:
-        """Seconds until the last step, at the pace so far with its pauses for samples, checks and saves; at the pace of
-        the steps alone until ten steps are known."""
-        left = max(self.total_steps - self.step, 0)
-        if not self.total_steps or self.step_seconds is None or self._first is None:
-            return None
-        first_time, first_step = self._first
-        done = self.step - first_step
-        pace = (self._last_time - first_time) / done if done >= 10 else self.step_seconds
-        return left * max(pace, 0.0)
-
-    @property
-    def last_loss(self) -> float | None:
-        """Loss of the newest step."""
-        return self.losses[-1] if self.losses else None
-
-    @property
-    def not_numbers(self) -> int:
-        """Steps whose loss was not a number."""
-        return sum(1 for loss in self.losses if not math.isfinite(loss))
-
-    def raw_losses(self, points: int = 600) -> curves.Points:
-        """Losses thinned for the screen; every peak is kept."""
-        return curves.thin(*curves.finite(self.steps, self.losses), points)
-
-    def smooth_losses(self) -> curves.Points:
-        """The losses' zero-phase mean."""
-        return curves.smooth(*curves.finite(self.steps, self.losses))
-
-    def rate_curves(self, points: int = 240) -> dict[str, curves.Points]:
-        """Applied learning rates by group, thinned."""
-        return {group: curves.thin(*curves.finite(*pair), points) for group, pair in self.rates.items()}
-
-
-_HANDLERS = {
-    kind: getattr(RunView, f"_on_{kind}")
-    for kind in ("started", "phase", "step", "validated", "sampled", "saved", "warned", "failed", "finished")
-}
 
 
 @dataclass(frozen=True)
@@ -199,7 +57,8 @@ class Watcher:
 
     def run(self, run_id: str) -> RunDir | None:
         """The run of this name, or None: names come from a browser, so only folders that are there count."""
-        return RunDir(self.runs / run_id) if run_id in self._names() else None
+        plain = run_id not in ("", ".", "..") and not set(run_id) & set("/\\:\0")
+        return RunDir(self.runs / run_id) if plain and (self.runs / run_id / "run.json").is_file() else None
 
     def _names(self) -> list[str]:
         try:
@@ -230,9 +89,9 @@ class Watcher:
         seconds = (state.ended or _end(run, state)) - begun if begun else 0.0
         return Row(name, state, max(known.step, state.step), state.total_steps, known.loss, max(seconds, 0.0))
 
-    def first_choice(self) -> str:
+    def first_choice(self, rows: Sequence[Row] | None = None) -> str:
         """The run to show where none is chosen: the newest that is running, else the newest; "" without any."""
-        rows = self.rows()
+        rows = self.rows() if rows is None else rows
         alive = [row.id for row in rows if row.state.state in ("starting", "running")]
         return (alive or [row.id for row in rows] or [""])[0]
 

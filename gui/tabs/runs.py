@@ -13,7 +13,8 @@ from gradio.context import Context as Building
 
 from gui import card, charts, jobs, panels
 from gui.context import Context
-from gui.watch import RunView, Watcher, console_tail, pending
+from gui.runview import RunView
+from gui.watch import Watcher, console_tail, pending
 from trainer.contract.rundir import Request, RunDir, RunState
 
 CSS = charts.CSS + (Path(__file__).with_suffix(".css")).read_text(encoding="utf-8")
@@ -22,11 +23,19 @@ PARTS = ("list", "progress", "ending", "warnings", "curves", "samples", "console
 """The pieces of the view, in the order of the page."""
 
 _PICK = """
-element.addEventListener('click', event => {
-  const row = event.target.closest('tr[data-run]');
-  if (row) trigger('click', {run: row.dataset.run});
-});
+const rowOf = event => event.target.closest('tr[data-run]');
+let held = '';
+element.addEventListener('click', event => { if (rowOf(event)) trigger('click', {run: rowOf(event).dataset.run}); });
+element.addEventListener('focusin', event => { held = rowOf(event)?.dataset.run ?? ''; });
+element.addEventListener('focusout', event => { if (event.relatedTarget) held = ''; });
+document.addEventListener('pointerdown', () => { held = ''; });
+new MutationObserver(() => {
+  if (!held || document.activeElement !== document.body) return;
+  element.querySelector(`tr[data-run="${CSS.escape(held)}"] .pick`)?.focus({preventScroll: true});
+}).observe(element, {childList: true, subtree: true});
 """
+"""A click chooses a run. The list is drawn anew each second while something runs: the keyboard's place is kept."""
+
 _COPY = """
 element.addEventListener('click', async event => {
   const button = event.target.closest('button.copy');
@@ -135,10 +144,11 @@ def _controls() -> _Controls:
 def _news(watching: Watcher, run_id: str, log: bool, known: dict[str, Any]) -> list[Any]:
     """What is new for one session since it was last told; `known` is what it was told."""
     told, answers = dict(known), []
-    run = watching.run(run_id) or watching.run(watching.first_choice())
     rows = watching.rows()
+    run = watching.run(run_id) or watching.run(watching.first_choice(rows))
+    seconds = next((row.seconds for row in rows if run and row.id == run.id), 0.0)
     with watching.lock:
-        texts = {"list": panels.run_list(rows, run.id if run else ""), **_run_parts(watching, run, log)}
+        texts = {"list": panels.run_list(rows, run.id if run else ""), **_run_parts(watching, run, log, seconds)}
     for name in PARTS:
         text = texts.get(name, "")
         answers.append(gr.skip() if told.get(name, "") == hash(text) else text)
@@ -157,12 +167,11 @@ def _alive(watching: Watcher, run: RunDir | None) -> tuple[bool, bool]:
     return alive, alive and run is not None and "stop" in pending(run)
 
 
-def _run_parts(watching: Watcher, run: RunDir | None, log: bool) -> dict[str, str]:
+def _run_parts(watching: Watcher, run: RunDir | None, log: bool, seconds: float) -> dict[str, str]:
     state = watching.state(run) if run else None
     if run is None or state is None:
         return {}
     view, lines = watching.view(run), console_tail(run.console)
-    seconds = next((row.seconds for row in watching.rows() if row.id == run.id), 0.0)
     return {
         "progress": panels.progress(state, view, pending(run), seconds),
         "ending": card.ending(run, state, view, lines),

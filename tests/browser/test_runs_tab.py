@@ -213,6 +213,17 @@ def test_a_run_is_chosen_from_the_keyboard(page: Page, served: Served, start: St
     expect(page.locator(f'tr[data-run="{run.id}"]')).to_have_class("chosen")
 
 
+def test_the_keyboard_keeps_its_place_while_the_list_changes(page: Page, served: Served, start: Start) -> None:
+    run = start("place", "--steps", "5000")
+    open_runs(page, served)
+    reached(page, 3)
+    page.locator(f'tr[data-run="{run.id}"] .pick').focus()
+    page.evaluate("document.activeElement.dataset.old = '1'")
+    reached(page, step(page) + 40)
+    assert page.evaluate("document.activeElement.dataset.old") is None, "the list was drawn anew"
+    assert page.evaluate("document.activeElement.closest('tr')?.dataset.run") == run.id
+
+
 def test_the_log_holds_its_end_and_lets_one_read_back(page: Page, served: Served, start: Start) -> None:
     start("log", "--steps", "5000", "--pause", "0.005")
     open_runs(page, served)
