@@ -68,8 +68,7 @@ class StableDiffusion1:
         self.parts = {"unet": loaded.unet, "te1": loaded.text_encoder, "vae": loaded.vae}
         for part in self.parts.values():
             part.to(plan.device).requires_grad_(False).eval()
-        prediction = files.prediction or (recognised.prediction if files.path != str(place) else "")
-        self._set_process(loaded.scheduler, prediction or files.recognised.prediction)
+        self._set_process(loaded.scheduler, files.prediction or recognised.prediction)
         self._choose_attention(plan)
 
     def _set_process(self, scheduler: Mapping[str, Any], prediction: str) -> None:
