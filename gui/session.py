@@ -46,6 +46,7 @@ class Draft:
     offers: dict[str, str] = field(default_factory=dict)
     edits: int = 0
     opened: bool = False
+    before: tuple[Preset, dict[str, Any], dict[str, list[Problem]]] | None = None
 
     def edit(self, path: str, content: Any) -> None:
         """Take one field's new content. Edits of two fields may come at the same time, from two threads."""
@@ -69,9 +70,17 @@ class Draft:
             self.offers = offers_for(self.preset)
 
     def replace(self, preset: Preset) -> None:
-        """Show another preset: every field gets its value, nothing of before stays."""
+        """Show another preset: every field gets its value, nothing of before stays. `put_back` brings it back."""
+        self.before = (self.preset, self.shown, self.faults)
         self.edits += 1
         self.preset, self.shown, self.faults, self.offers = preset, fill(preset), {}, {}
+
+    def put_back(self) -> None:
+        """Undo the last `replace`; again, redo it."""
+        if self.before is not None:
+            now = (self.preset, self.shown, self.faults)
+            (self.preset, self.shown, self.faults), self.before = self.before, now
+            self.edits, self.offers = self.edits + 1, {}
 
     def open_again(self, context: Context) -> None:
         """In a session that the server forgot: go on from the form as it was last kept."""
@@ -120,7 +129,7 @@ def _changed(path: str) -> float:
 def _model_at(path: str, changed: float) -> Recognised | None:
     try:
         return recognise(path)
-    except Problems:
+    except (Problems, OSError):  # half-typed paths: told by Check and Start
         return None
 
 

@@ -31,6 +31,9 @@ def build(context: Context, train: Train) -> None:
     with gr.Row(elem_id="presets"):
         with gr.Column(scale=6, elem_classes="sheet", min_width=300):
             gr.HTML("<h3>Load a preset: every value of the form is replaced</h3>", js_on_load=None)
+            with gr.Row():
+                defaults = gr.Button("Start from the defaults", elem_id="preset-defaults", min_width=160)
+                back = gr.Button("Put back what was there", visible=False, elem_id="preset-back", min_width=160)
             shelf = gr.HTML(_shelf(context), elem_id="shelf", js_on_load=_PICK)
         with gr.Column(scale=5, min_width=300):
             with gr.Column(elem_classes="sheet"):
@@ -53,9 +56,11 @@ def build(context: Context, train: Train) -> None:
                 )
                 file = gr.HTML("", html_template="", elem_id="preset-file", elem_classes="no-show", js_on_load=None)
     tab = _Tab(context, train)
-    loaded = [said, train.draft, *train.fields.values(), *train.said]
+    loaded = [said, back, train.draft, *train.fields.values(), *train.said]
     shelf.click(tab.pick, train.draft, loaded, **QUIET)
     drop.upload(tab.dropped, [drop, train.draft], [drop, *loaded], **QUIET)
+    defaults.click(tab.defaults, train.draft, loaded, **QUIET)
+    back.click(tab.put_back, train.draft, loaded, **QUIET)
     inputs = {name, *train.everything()}
     outputs = [said, shelf, replace]
     save.click(lambda values: tab.save(values, values[name], False), inputs, outputs, **QUIET)
@@ -85,7 +90,7 @@ class _Tab:
     def dropped(self, path: str | None, draft: Draft) -> list[Any]:
         """Load a file that was dropped on the page."""
         if not path:
-            return [gr.skip()] * (len(self.train.fields) + len(self.train.said) + 3)
+            return [gr.skip()] * (len(self.train.fields) + len(self.train.said) + 4)
         try:
             return [None, *self._loaded(draft, library.read_dropped(Path(path)), Path(path).name)]
         except Problems as error:
@@ -93,11 +98,25 @@ class _Tab:
             return [None, *self._refused(told)]
 
     def _loaded(self, draft: Draft, preset: Preset, title: str) -> list[Any]:
+        draft.open_again(self.context)
         draft.replace(preset)
-        return [_said(preset, title), draft, *self.train.filled(draft), *self.train.say(draft)]
+        return self._shows(draft, _said(preset, title))
+
+    def _shows(self, draft: Draft, told: str) -> list[Any]:
+        filled = [*self.train.filled(draft), *self.train.say(draft)]
+        return [told, gr.update(visible=draft.before is not None), draft, *filled]
+
+    def defaults(self, draft: Draft) -> list[Any]:
+        """Every field as a fresh page has it."""
+        return self._loaded(draft, Preset(), "the defaults")
+
+    def put_back(self, draft: Draft) -> list[Any]:
+        """The form as it was before the last load."""
+        draft.put_back()
+        return self._shows(draft, text.paragraph("The form is as it was before. Once more: what was loaded.", "good"))
 
     def _refused(self, told: str) -> list[Any]:
-        return [told, *([gr.skip()] * (1 + len(self.train.fields) + len(self.train.said)))]
+        return [told, *([gr.skip()] * (2 + len(self.train.fields) + len(self.train.said)))]
 
     def _full(self, values: dict[Any, Any]) -> Preset:
         draft: Draft = values[self.train.draft]

@@ -12,6 +12,7 @@ from gui import form, jobs, text
 from gui.context import Context
 from gui.session import Draft, live, model_of, prepare, recall, remember, resolved
 from gui.values import number_text
+from trainer.contract import catalog
 from trainer.contract.families import Recognised
 from trainer.contract.preset import dumps
 from trainer.contract.problems import Problems
@@ -160,7 +161,8 @@ def _plan(full: Preset, model: Recognised | None) -> list[str]:
         plan = make_plan(full, recognised=model)
     except Problems as error:
         return [text.problem_list(error.problems, "No plan yet"), ""]
-    points = curve(full.schedule, plan.steps.total)
+    known = catalog.find("schedules", full.schedule.name)
+    points = curve(full.schedule, plan.steps.total) if known else []
     return [text.lines(describe(plan)), text.curve(points, number_text(full.optimizer.learning_rate))]
 
 

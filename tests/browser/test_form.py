@@ -162,6 +162,17 @@ def test_a_preset_replaces_every_value_and_the_plan_follows(form: Page) -> None:
     expect(form.locator(field(form, "captions.trigger"))).to_have_value("zorb")
 
 
+def test_a_load_can_be_taken_back(form: Page) -> None:
+    form.locator(field(form, "captions.trigger")).fill("mine")
+    toml_says(form, 'trigger = "mine"')
+    open_tab(form, "Presets")
+    form.locator("#preset-defaults").click()
+    expect(form.locator("#preset-said")).to_contain_text("the defaults")
+    form.locator("#preset-back").click()
+    toml_says(form, 'trigger = "mine"')
+    expect(form.locator(field(form, "captions.trigger"))).to_have_value("mine")
+
+
 def test_a_dropped_file_is_loaded_or_its_faults_are_told(form: Page, tmp_path: Path) -> None:
     good, bad = tmp_path / "good.toml", tmp_path / "bad.toml"
     good.write_text('[network]\nrank = 7\n[captions]\ntrigger = "<b>x</b>"\n', encoding="utf-8")

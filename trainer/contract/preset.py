@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import textwrap
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -187,12 +188,12 @@ def absolute_paths(preset: Preset, base: Path) -> Preset:
 
 
 def _absolute(text: str, base: Path, maybe_hub: bool = False) -> str:
-    path = Path(text).expanduser()
+    path = Path(os.path.expanduser(text))
     if path.is_absolute():
         return str(path)
     joined = (base / path).resolve()
     is_file_name = path.suffix.lower() in (".safetensors", ".ckpt", ".pt") or text.startswith(".")
-    if maybe_hub and not joined.exists() and not is_file_name and len(path.parts) == 2:
+    if maybe_hub and not os.path.exists(joined) and not is_file_name and len(path.parts) == 2:
         return text
     return str(joined)
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 from trainer.contract import families, rules
 from trainer.contract import preset as presets
@@ -161,9 +161,9 @@ def _missing_files(preset: Preset) -> list[Problem]:
     """Files that settings name and that are not there. A VAE may also be a hub id, which only loading can look up."""
     prompts, vae = preset.sampling.prompts_file, preset.model.vae
     problems = []
-    if prompts and not Path(prompts).is_file():
+    if prompts and not os.path.isfile(prompts):
         problems.append(Problem("sampling.prompts_file", f"there is no file {prompts}", "check the path", "data"))
-    if vae and not Path(vae).exists() and not is_hub_id(vae):
+    if vae and not os.path.exists(vae) and not is_hub_id(vae):
         problems.append(Problem("model.vae", f"there is no file or folder {vae}", "check the path", "model"))
     return problems
 

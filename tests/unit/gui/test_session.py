@@ -84,6 +84,11 @@ def test_loading_replaces_every_value() -> None:
     draft.replace(demo)
     assert draft.preset == demo and not draft.faults and not draft.offers
     assert draft.take(draft.shown) == demo
+    draft.put_back()
+    assert draft.shown["network.rank"] == 5000 and list(draft.faults) == ["network.rank"]
+    assert draft.preset.optimizer.name == "Lion"
+    draft.put_back()
+    assert draft.preset == demo
 
 
 def test_the_whole_form_as_sent_is_what_counts() -> None:
@@ -153,3 +158,30 @@ def test_a_session_that_the_server_forgot_goes_on_from_what_was_kept(context: Co
     draft.edit("captions.trigger", "other")
     draft.open_again(context)
     assert draft.preset.captions.trigger == "other"
+
+
+ODD = [
+    "~",
+    "~nosuchuser/x",
+    "\0",
+    "a" * 5000,
+    "//server/share",
+    "C:\\x",
+    "/proc/1/root",
+    "/dev/null",
+    "a\nb",
+    "'",
+    "../..",
+]
+PATHS = ["model.path", "model.vae", "sampling.prompts_file", "saving.name", "dataset.folders"]
+
+
+@pytest.mark.parametrize("path", [*PATHS, "optimizer.name", "schedule.name", "hardware.gpus", "validation.split"])
+@pytest.mark.parametrize("odd", ODD)
+def test_no_half_typed_value_breaks_the_page(context: Context, path: str, odd: str) -> None:
+    draft = recall(context)
+    draft.edit("dataset.folders", [{"path": str(ROOT / "presets" / "demo" / "images")}])
+    draft.edit(path, [{"path": odd}] if path == "dataset.folders" else odd)
+    assert told(draft)["edits"] == 2
+    with pytest.raises(Problems):
+        prepare(draft, draft.shown, context)

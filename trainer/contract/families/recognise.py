@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -39,12 +40,12 @@ def recognise(path: str) -> Recognised:
     A hub id is looked up in the local hub cache; one that is not there yet is taken for SD 1.x with an empty header and
     looked at again once it is loaded. Problems (kind "model") for what is missing, damaged, no checkpoint, or unknown;
     a family that we know by sight but do not train comes back with `trained` False (see `untrained`)."""
-    place = Path(path).expanduser()
+    place = Path(os.path.expanduser(path))
     if not path.strip():
         raise _problem("no base model is chosen", _ADVICE)
-    if place.is_dir():
+    if os.path.isdir(place):
         return _folder(place)
-    if place.is_file():
+    if os.path.isfile(place):
         return _file(place)
     if is_hub_id(path):
         folder = cached_snapshot(path)
@@ -89,7 +90,8 @@ def _problem(why: str, fix: str = "") -> Problems:
 def _closest(place: Path) -> str:
     import difflib
 
-    names = [p.name for p in place.parent.iterdir()] if place.parent.is_dir() else []
+    readable = os.path.isdir(place.parent) and os.access(place.parent, os.R_OK)
+    names = os.listdir(place.parent) if readable else []
     close = difflib.get_close_matches(place.name, names, 1, 0.6)
     return f"did you mean {close[0]}?" if close else "check the path"
 

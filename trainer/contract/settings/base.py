@@ -136,6 +136,8 @@ Length = Annotated[str, AfterValidator(lambda text: str(parse_length(text)))]
 def clean_path(text: str) -> str:
     """A path as pasted: without the quotes and blanks around it that file managers add."""
     text = text.strip()
+    if "\0" in text:
+        raise ValueError("a path cannot hold a NUL character")
     if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'":
         text = text[1:-1].strip()
     return text
