@@ -134,7 +134,6 @@ def environment(preset: Preset, chosen: Devices, environ: Mapping[str, str] = os
     changed["PYTHONUTF8"] = "1"
     changed["PYTHONUNBUFFERED"] = "1"
     changed["TOKENIZERS_PARALLELISM"] = "false"
-    changed["LORATORY_PROCESSES"] = str(chosen.processes)
     if chosen.kind == "cpu":
         changed["ACCELERATE_USE_CPU"] = "true"
     if chosen.kind == "gpu":

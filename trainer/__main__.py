@@ -7,6 +7,7 @@ and its cause are written into `run.json`.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import time
 import traceback
@@ -48,6 +49,7 @@ def _main_process(run: RunDir) -> int:
     began = time.time()
     run.update_state(state="running", pid=os.getpid(), process_started=process_start(os.getpid()), started=began)
     fan = Fan([Writer(run.events), ConsoleLines()])
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # until the loop has its own: KeyboardInterrupt
     step, file = 0, ""
     try:
         from trainer.run import train

@@ -52,10 +52,6 @@ class Control:
         self._run, self._ranks, self._turns = run, ranks, turns
         self._stop = False
 
-    def stop_after_this_step(self, *_: object) -> None:
-        """End the run as a stop request does."""
-        self._stop = True
-
     def listen(self) -> None:
         """SIGTERM means: stop after the step in hand. Ctrl-C is the launcher's business, not ours."""
 

@@ -6,6 +6,7 @@ import os
 import platform
 from datetime import timedelta
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from typing import Any
 
 import torch
@@ -29,7 +30,7 @@ def join(preset: Preset) -> tuple[torch.device, Ranks]:
 
     Problems where the machine cannot do what is asked: devices that are not there, formats that they lack."""
     asked = parse_gpus(preset.hardware.gpus)
-    problems = _missing_gpus(asked)
+    problems = _missing_gpus(asked) + _missing_packages(preset)
     if problems:
         raise Problems(problems)
     from accelerate import Accelerator
@@ -56,6 +57,12 @@ def _missing_gpus(asked: tuple[str, ...]) -> list[Problem]:
     found = "there is no GPU that torch can use" if there == 0 else f"only {there} of {len(wanted)} GPUs can be used"
     hint = _cpu_build_hint()
     return [Problem("hardware.gpus", f"{', '.join(wanted)}: {found}{hint}", 'write "auto" or "cpu", or another id')]
+
+
+def _missing_packages(preset: Preset) -> list[Problem]:
+    if not preset.logging.wandb or find_spec("wandb") is not None:
+        return []
+    return [Problem("logging.wandb", "the package wandb is not installed", "install it, or turn this off")]
 
 
 def _cpu_build_hint() -> str:

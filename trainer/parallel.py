@@ -5,7 +5,8 @@ Each process keeps its own copy of the adapter; equal sums give equal updates, s
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 import torch.distributed as dist
@@ -50,6 +51,17 @@ class Ranks:
         values = torch.tensor([int(flag) for flag in flags], dtype=torch.int32, device=self._device)
         dist.broadcast(values, src=0)
         return tuple(bool(value) for value in values.tolist())
+
+    @contextmanager
+    def main_first(self) -> Iterator[None]:
+        """The main process does the block alone, then the others do it: they find in the caches what it has made."""
+        if not self.main:
+            self.wait()
+        try:
+            yield
+        finally:
+            if self.main:
+                self.wait()
 
     def wait(self) -> None:
         """Until every process has come here."""

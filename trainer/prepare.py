@@ -34,13 +34,17 @@ class Sources:
 
 
 class Progress:
-    """Tells of a phase that counts: not more than a few times a second, the first and the last always."""
+    """Tells of a phase that counts: not more than a few times a second, the last always.
 
-    def __init__(self, emit: Callable[[Event], None]) -> None:
-        self._emit, self._last = emit, 0.0
+    `stop_asked`: looked at each time, so that a stop need not wait for thousands of images."""
+
+    def __init__(self, emit: Callable[[Event], None], stop_asked: Callable[[], bool]) -> None:
+        self._emit, self._stop_asked, self._last = emit, stop_asked, 0.0
 
     def __call__(self, text: str, done: int, of: int) -> None:
-        """Tell that `done` of `of` are through."""
+        """Tell that `done` of `of` are through. KeyboardInterrupt where the run was asked to stop."""
+        if self._stop_asked():
+            raise KeyboardInterrupt
         if done >= of or time.monotonic() - self._last >= PROGRESS_S:
             self._last = time.monotonic()
             self._emit(Phase(text=f"{text}, {of} in all", done=done, of=of))
@@ -64,21 +68,21 @@ def load(family: Family, preset: Preset, recognised: Recognised, device: torch.d
     )
 
 
-def check_live(plan: Plan, emit: Callable[[Event], None]) -> None:
+def check_live(plan: Plan, progress: Progress) -> None:
     """Decode every image once where the run itself decodes them at each look, so that a bad one is found now and not in
     the middle. BrokenImages names them; the latent cache finds them by itself."""
     if not plan.latents_cached:
-        broken = check_decodable([image.path for image in plan.images], Progress(emit))
+        broken = check_decodable([image.path for image in plan.images], progress)
         if broken:
             raise BrokenImages(broken)
 
 
-def sources(family: Family, plan: Plan, machine: Machine, emit: Callable[[Event], None]) -> Sources:
+def sources(family: Family, plan: Plan, machine: Machine, progress: Progress) -> Sources:
     """Latents and text, from the caches as far as they are there. To be called before an adapter is attached."""
-    preset, progress = plan.preset, Progress(emit)
+    preset = plan.preset
     paths = [image.path for image in plan.images]
     superfluous: tuple[str, ...] = ()
-    check_live(plan, emit)
+    check_live(plan, progress)
     latents: Latents = LiveLatents(paths, family)
     if plan.latents_cached:
         cache = Cache(machine.cache, "latents", fingerprint(family.parts["vae"]))

@@ -118,8 +118,10 @@ def with_sources(bench: Bench) -> tuple[Bench, prepare.Sources]:
     """Images and captions encoded. Images that turn out to be unreadable are named and left out: the plan, and with it
     the number of steps, is made again without them; Problems where none is left."""
     machine = load_machine(ROOT)
+    progress = prepare.Progress(bench.emit, (bench.run.control / "stop").exists)
     try:
-        return bench, prepare.sources(bench.family, bench.plan, machine, bench.emit)
+        with bench.ranks.main_first():
+            return bench, prepare.sources(bench.family, bench.plan, machine, progress)
     except prepare.BrokenImages as error:
         broken = {image.path: image.why for image in error.broken}
     for path, why in broken.items():
@@ -129,7 +131,8 @@ def with_sources(bench: Bench) -> tuple[Bench, prepare.Sources]:
     if bench.ranks.main:
         bench.run.update_state(total_steps=plan.steps.total)
     bench = replace(bench, plan=plan)
-    return bench, prepare.sources(bench.family, plan, machine, bench.emit)
+    with bench.ranks.main_first():
+        return bench, prepare.sources(bench.family, plan, machine, progress)
 
 
 def add_sinks(run: RunDir, emit: Fan, preset: Preset) -> None:
@@ -247,6 +250,8 @@ def train_with(
     control = Control(bench.run, ranks, turns(plan))
     control.listen()
     emit(started(bench, optimizer))
+    if control.before_the_first():
+        return Result("stopped", 0, "")
     if 0 in plan.samples:
         draw(0)
     if 0 in plan.validations:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import shutil
 from collections.abc import Callable
@@ -207,6 +208,20 @@ def test_a_gpu_that_is_not_there_is_a_clear_error(train_here: Train) -> None:
     run = train_here({"hardware.gpus": "0"})
     assert run.read_state().exit_code == 2
     assert "hardware.gpus" in run.read_state().cause and "no GPU" in run.read_state().cause
+
+
+def test_a_tracker_that_is_not_installed_is_a_clear_error(train_here: Train) -> None:
+    if importlib.util.find_spec("wandb"):
+        pytest.skip("wandb is installed here")
+    state = train_here({"logging.wandb": True}).read_state()
+    assert state.exit_code == 2 and "wandb is not installed" in state.cause
+
+
+def test_a_stop_before_the_first_step_needs_no_step(train_here: Train) -> None:
+    run = train_here({"sampling.at_start": True}, before=lambda run: run.request("stop"))
+    state = run.read_state()
+    assert (state.state, state.exit_code) == ("stopped", 130)
+    assert not of_kind(run, Sampled) and not of_kind(run, StepDone) and not list(run.path.glob("*.safetensors"))
 
 
 def test_a_loss_that_is_no_number_ends_the_run_in_plain_words(train_here: Train) -> None:
