@@ -117,6 +117,19 @@ def test_stop_saves_and_ends_in_the_card(page: Page, served: Served, start: Star
     assert (state.state, state.exit_code) == ("stopped", 130) and state.step < 5000
 
 
+def test_a_run_that_does_not_stop_can_be_ended(page: Page, served: Served, start: Start) -> None:
+    """One step takes minutes: after Stop the harder way is offered, and it leaves an interrupted run."""
+    run = start("stuck", "--pause", "300")
+    open_runs(page, served)
+    expect(page.locator("#run-progress .state")).to_have_text("running", timeout=15_000)
+    expect(page.locator("#run-end")).to_be_hidden()
+    page.locator("#run-stop").click()
+    expect(page.locator("#run-progress")).to_contain_text("stopping after the step in hand")
+    page.locator("#run-end").click()
+    expect(page.locator("#run-progress .state")).to_have_text("interrupted", timeout=15_000)
+    assert not run.process_runs()
+
+
 def test_save_now_and_sample_now(page: Page, served: Served, start: Start) -> None:
     run = start("asked", "--steps", "5000", "--pause", "0.1")
     open_runs(page, served)
