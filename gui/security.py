@@ -75,7 +75,7 @@ def launch_arguments(given: Access, runs: Path, folders: Sequence[Path] = ()) ->
     """What `Blocks.launch` needs so that all of the above holds. `folders`: where other pictures may be shown from."""
     guard = Middleware(Guard, access=given, runs=Path(runs), folders=tuple(folders))
     fixed = {
-        "server_name": given.host,
+        "server_name": f"[{given.host}]" if ":" in given.host and not given.host.startswith("[") else given.host,
         "app_kwargs": {"middleware": [guard], "docs_url": None, "redoc_url": None, "openapi_url": None},
         "allowed_paths": [str(Path(path).resolve()) for path in (runs, *folders)],
         "max_file_size": UPLOAD_LIMIT,

@@ -221,6 +221,14 @@ def test_off_this_computer_hosts_are_checked_too(public: Server) -> None:
     assert [public.status("/", Host=host) for host in hosts] == [200, 200, 200, 403]
 
 
+@pytest.mark.parametrize(
+    ("host", "name"), [("::1", "[::1]"), ("[::1]", "[::1]"), ("127.0.0.1", "127.0.0.1"), ("::", "[::]")]
+)
+def test_addresses_of_the_new_kind_are_bracketed_for_gradio(run: RunDir, host: str, name: str) -> None:
+    assert security.launch_arguments(security.Access(host), run.path.parent)["server_name"] == name
+    assert security.is_loopback(host) == (name in ("[::1]", "127.0.0.1"))
+
+
 def test_passwords() -> None:
     environ = {security.PASSWORD_VARIABLE: "long enough", "PATH": "x"}
     chosen = security.access("0.0.0.0", environ)
