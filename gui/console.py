@@ -123,7 +123,7 @@ class Lines:
     def __init__(self, console: Console, every_s: float = LINE_S) -> None:
         self._console, self._every_s, self._next = console, every_s, 0.0
         self._pace = Pace()
-        self._phase = ""
+        self._phase, self._next_phase = "", 0.0
 
     def show(self, event: Event) -> None:
         """Print what the event says, if it says something new."""
@@ -135,11 +135,18 @@ class Lines:
                 self._next = time.monotonic() + self._every_s
                 self.say(self._pace.words())
         elif isinstance(event, Phase):
-            if event.text != self._phase and not (event.done and event.done < event.of):
-                self.say(event.text)
-            self._phase = event.text
+            self._show_phase(event)
         elif text := text_of(event):
             self.say(text)
+
+    def _show_phase(self, event: Phase) -> None:
+        """A new phase at once, one that counts again every few seconds."""
+        if event.text != self._phase:
+            self._phase, self._next_phase = event.text, time.monotonic() + self._every_s
+            self.say(event.text)
+        elif event.done and time.monotonic() >= self._next_phase:
+            self._next_phase = time.monotonic() + self._every_s
+            self.say(f"{event.text}: {event.done} done")
 
     def say(self, text: str) -> None:
         """Print a line."""

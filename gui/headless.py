@@ -34,9 +34,7 @@ ADAPTERS = ("final", "lowest validation loss")
 def main(options: Namespace) -> int:
     """`--preset`: train and wait. Returns the trainer's exit code; 2 or 3 for what is wrong before the start."""
     with _told_on_stderr() as outcome:
-        preset, plan = _checked(options)
-        for note in plan.notes:
-            print(f"Note: {note}")
+        preset, _ = _checked(options)
         run = jobs.start(preset, runs=_runs(options))
         print(f"Run folder: {run.path}", flush=True)
         return follow(run)

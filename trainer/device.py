@@ -88,6 +88,7 @@ def make_repeatable(device: torch.device, threads: int) -> int:
     if threads:
         torch.set_num_threads(threads)
     if device.type == "cuda":
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when cuBLAS is first used
         torch.backends.cudnn.benchmark = False
         torch.backends.cudnn.deterministic = True
         torch.use_deterministic_algorithms(True, warn_only=True)

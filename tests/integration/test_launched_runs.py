@@ -227,3 +227,20 @@ def test_check_prints_the_plan_without_torch(runs: Path) -> None:
     )
     done = subprocess.run([jobs.sys.executable, "-c", code], cwd=jobs.ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_torch_that_cannot_be_loaded_is_told(runs: Path, small: Small, tmp_path: Path) -> None:
+    """A broken installation: the cause stands in run.json, its whole story in the console log."""
+    from trainer.contract import preset as presets
+
+    broken = tmp_path / "broken" / "torch"
+    broken.mkdir(parents=True)
+    (broken / "__init__.py").write_text("raise OSError('libcudart.so is missing')\n", encoding="utf-8")
+    run = RunDir.create(runs, "broken")
+    run.preset.write_text(presets.dumps(jobs.resolve(small())), encoding="utf-8")
+    environ = {**os.environ, "PYTHONPATH": str(broken.parent)}
+    jobs.launch(run, [jobs.sys.executable, "-m", "trainer", str(run.path)], environ)
+    state = ended(run).read_state()
+    assert state.exit_code == 1 and state.state == "failed" and "libcudart.so is missing" in state.cause
+    wait_until(lambda: not jobs.alive(run))
+    assert "Traceback" in run.console.read_text(encoding="utf-8")

@@ -6,9 +6,12 @@ import time
 import traceback
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from trainer.contract.events import Event, Warned
-from trainer.parts import Sink
+
+if TYPE_CHECKING:
+    from trainer.parts import Sink  # torch: not needed to say that torch cannot be loaded
 
 
 class Fan:
