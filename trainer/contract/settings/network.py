@@ -29,8 +29,9 @@ class Network(Section):
     scale at 1."""
 
     conv_rank: Annotated[int, Field(ge=0, le=1024), Setting("Convolution rank", kohya="conv_dim", tier="advanced")] = 0
-    """Trains the convolutions of the residual blocks too, at this rank; 0 leaves them alone. It helps where texture or
-    small shapes are the point, at about twice the file size for the same rank. Usual: 0, or 4-16."""
+    """Trains the residual blocks too, their 3x3 convolutions at this rank (their small layers at the network rank); 0
+    leaves them alone. It helps where texture or small shapes are the point, and makes the file larger: the plan shows
+    how much. Usual: 0, or 4-16."""
 
     conv_alpha: Annotated[
         float | SameAs,
