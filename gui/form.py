@@ -11,7 +11,7 @@ from typing import Any
 
 import gradio as gr
 
-from gui.session import field_id
+from gui.session import TESTED, field_id
 from gui.values import choices, fill, kind, number_text
 from trainer.contract import catalog
 from trainer.contract.settings import BY_PATH, ITEMS, Item, Preset, Rule
@@ -169,6 +169,7 @@ def _decimal(item: Item, shown: Any, common: dict[str, Any]) -> gr.components.Co
 
 
 def _text(item: Item, shown: Any, common: dict[str, Any]) -> gr.components.Component:
+    common["interactive"] = item.path != TESTED
     tall: dict[str, Any] = {"lines": 2, "max_lines": 6} if item.setting.widget == "text" else {"max_lines": 1}
     common["html_attributes"] = gr.InputHTMLAttributes(spellcheck=False, autocorrect="off", autocapitalize="off")
     return gr.Textbox(value=shown, placeholder=_placeholder(item), **tall, **common)

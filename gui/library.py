@@ -9,6 +9,7 @@ from typing import Any
 
 from gui.context import Context
 from gui.session import user_folder
+from gui.values import number_text
 from trainer.contract.machine import machine_file
 from trainer.contract.preset import describe_rule, dumps, load, loads, value_at
 from trainer.contract.problems import Problem, Problems
@@ -99,6 +100,8 @@ def _text(value: Any) -> str:
         return "on" if value else "off"
     if isinstance(value, Rule):
         return describe_rule(value)
+    if isinstance(value, float):
+        return number_text(value)
     if isinstance(value, list):
         return "; ".join(getattr(part, "path", None) or str(part) for part in value) or "none"
     return str(value) if value not in ("", {}) else "empty"

@@ -13,7 +13,7 @@
     return node;
   };
   const inputOf = (field) => field.querySelector("input:not([type=hidden]), textarea, select");
-  let said = { problems: {}, off: {}, hints: {}, offers: {} };
+  let said = { problems: {}, off: {}, hints: {}, offers: {}, facts: {} };
   let view = { tier: "basic", words: [] };
 
   /* ---- help ---- */
@@ -85,6 +85,7 @@
     if (input) input.setAttribute("aria-invalid", wrong ? "true" : "false");
     field.classList.toggle("is-off", id in said.off);
     note(field, "why-off", said.off[id]);
+    if (input && said.facts[id] !== undefined && input.value !== said.facts[id]) input.value = said.facts[id];
     const choice = field.classList.contains("kind-choice");
     if (input && !choice && said.hints[id] !== undefined && input.placeholder !== said.hints[id]) input.placeholder = said.hints[id];
     if (choice) note(field, "hint", said.hints[id] && `automatic: ${said.hints[id]}`);

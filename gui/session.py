@@ -34,6 +34,10 @@ _EDITING = threading.Lock()
 """One for all drafts: an edit takes a millisecond, and a draft must be copyable."""
 
 
+TESTED = "about.tested"
+"""The one setting that nobody types: a command writes it."""
+
+
 @dataclass
 class Draft:
     """The form of one page. `shown`: what each component holds. `preset`: what it means, a field with a fault keeping
@@ -58,16 +62,25 @@ class Draft:
         self.shown[path] = content
         self.faults.pop(path, None)
         self.offers.pop(path, None)
+        if path == TESTED:
+            return
         before = value_at(self.preset, path)
         try:
             value = read(BY_PATH[path], content, before)
             if value != before or type(value) is not type(before):
-                self.preset = with_values(self.preset, {path: value})
+                self.preset = with_values(self.preset, {path: value, **self._proof(path)})
+                self.shown[TESTED] = self.preset.about.tested
         except Problems as error:
             self.faults[path] = list(error.problems)
             return
         if path == "optimizer.name":
             self.offers = offers_for(self.preset)
+
+    def _proof(self, path: str) -> dict[str, str]:
+        """A preset that a run has proved is unproved again once its recipe changes; people's own model, images and
+        names are no part of the recipe."""
+        own = ("about.", "model.", "saving.", "hardware.", "logging.", "dataset.folders", "captions.trigger")
+        return {} if path.startswith(own) else {TESTED: Preset().about.tested}
 
     def replace(self, preset: Preset) -> None:
         """Show another preset: every field gets its value, nothing of before stays. `put_back` brings it back."""
@@ -90,9 +103,9 @@ class Draft:
     def take(self, shown: Mapping[str, Any]) -> Preset:
         """The preset that the whole form says, as it was sent. Problems lists every fault."""
         for path, content in shown.items():
-            if content != self.shown.get(path):
+            if content != self.shown.get(path) and path != TESTED:
                 self.edit(path, content)
-        return collect(shown, self.preset)
+        return collect({**shown, TESTED: self.preset.about.tested}, self.preset)
 
 
 def offers_for(preset: Preset) -> dict[str, str]:
@@ -157,6 +170,7 @@ def live(draft: Draft, full: Preset, root: Path) -> str:
             "problems": problems,
             "off": {field_id(path): why for path, why in off(full).items()},
             "hints": {field_id(path): text for path, text in hints(full, family_of(draft.preset, root)).items()},
+            "facts": {field_id(TESTED): draft.preset.about.tested},
             "offers": {field_id(path): _offer(path, text, full) for path, text in draft.offers.items()},
         }
     )
@@ -196,7 +210,8 @@ def hints(full: Preset, family: Family) -> dict[str, str]:
         elif isinstance(rule, UsualPrompts):
             texts[item.path] = "\n".join(value)
         elif isinstance(rule, Rule):
-            texts[item.path] = f"{value} (the first folder's name)"
+            known = f"{value}, " if full.dataset.folders else ""
+            texts[item.path] = f"{known}the first folder's name"
     return texts
 
 

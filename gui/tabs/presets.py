@@ -13,7 +13,7 @@ from gui import library, text
 from gui.context import Context
 from gui.session import Draft, resolved
 from gui.tabs.train import QUIET, Train
-from trainer.contract.preset import dumps
+from trainer.contract.preset import dumps, with_values
 from trainer.contract.problems import Problems
 from trainer.contract.rundir import slug
 from trainer.contract.settings import Preset
@@ -118,9 +118,11 @@ class _Tab:
     def _refused(self, told: str) -> list[Any]:
         return [told, *([gr.skip()] * (2 + len(self.train.fields) + len(self.train.said)))]
 
-    def _full(self, values: dict[Any, Any]) -> Preset:
+    def _full(self, values: dict[Any, Any], name: str) -> Preset:
+        """The form as a preset with every value; the name beside Save is its title in lists."""
         draft: Draft = values[self.train.draft]
-        return resolved(draft.take(self.train.shown(values)), self.context.root)
+        full = resolved(draft.take(self.train.shown(values)), self.context.root)
+        return with_values(full, {"about.title": name.strip()}) if name.strip() else full
 
     def save(self, values: dict[Any, Any], name: str, replace: bool) -> list[Any]:
         """Write the form to the user's presets; an existing file is replaced only on a second, explicit click."""
@@ -129,7 +131,7 @@ class _Tab:
             if path.exists() and not replace:
                 told = text.paragraph(f"There is a preset {path.name} already.", "bad")
                 return [told, gr.skip(), gr.update(visible=True)]
-            library.save(path, self._full(values))
+            library.save(path, self._full(values, name))
         except Problems as error:
             return [text.problem_list(error.problems, "Not saved"), gr.skip(), gr.update(visible=False)]
         return [_saved(path, self.context), _shelf(self.context), gr.update(visible=False)]
@@ -137,7 +139,7 @@ class _Tab:
     def download(self, values: dict[Any, Any], name: str) -> list[Any]:
         """The TOML that the page shows, as a file for the browser to keep."""
         try:
-            full = self._full(values)
+            full = self._full(values, name)
         except Problems as error:
             return [text.problem_list(error.problems, "Nothing to download yet"), ""]
         file = f"{slug(name or full.about.title or str(full.saving.name))}.toml"

@@ -55,19 +55,17 @@ def test_every_tab_opens_and_every_setting_is_in_the_form(form: Page) -> None:
         expect(block.locator(".help")).to_have_count(1)
 
 
-@pytest.mark.parametrize(
-    ("path", "typed", "said"),
-    [
+def test_the_toml_follows_each_edit(form: Page) -> None:
+    for path, typed, said in (
         ("network.rank", "4", "rank = 4"),
         ("optimizer.learning_rate", "3e-4", "learning_rate = 0.0003"),
         ("captions.trigger", HOSTILE, "onerror=alert(1)"),
         ("sampling.prompts", "a cat\na dog", '"a dog"'),
         ("dataset.folders", "pictures/10_cat", "repeats = 10"),
-    ],
-)
-def test_the_toml_follows_an_edit(form: Page, path: str, typed: str, said: str) -> None:
-    form.locator(field(form, path)).first.fill(typed)
-    toml_says(form, said)
+    ):
+        form.locator(field(form, path)).first.fill(typed)
+        toml_says(form, said)
+    assert form.locator("#toml img").count() == 0
 
 
 def test_pasted_and_deleted_text_is_followed_too(form: Page) -> None:
@@ -113,20 +111,19 @@ def test_help_shows_on_hover_and_on_focus(form: Page) -> None:
 
 
 def test_tiers_and_search_choose_what_is_seen(form: Page) -> None:
-    def seen() -> int:
-        return form.locator(".field[id^=f-]:visible").count()
-
+    seen = form.locator(".field[id^=f-]:visible")
     count = {tier: sum(item.setting.tier == tier for item in ITEMS) for tier in ("basic", "advanced", "expert")}
-    assert seen() == count["basic"] == 18
+    assert count["basic"] == 18
+    expect(seen).to_have_count(18)
     form.get_by_text("Advanced", exact=True).click()
-    assert seen() == count["basic"] + count["advanced"]
+    expect(seen).to_have_count(count["basic"] + count["advanced"])
     form.locator("#search textarea, #search input").fill("min_snr")
     expect(form.locator("#f-noise-min_snr_gamma")).to_be_visible()
-    assert seen() < 4
+    expect(seen).to_have_count(1)
     form.locator("#search textarea, #search input").fill("zzzz")
     expect(form.locator("#nothing-found")).to_be_visible()
     form.locator("#search textarea, #search input").fill("")
-    assert seen() == count["basic"] + count["advanced"]
+    expect(seen).to_have_count(count["basic"] + count["advanced"])
 
 
 def test_fields_without_effect_say_why(form: Page) -> None:

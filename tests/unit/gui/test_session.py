@@ -12,7 +12,7 @@ from gui.context import Context
 from gui.session import Draft, field_id, hints, live, prepare, recall, remember, resolved
 from trainer.contract.families import default_family
 from trainer.contract.machine import ENVIRONMENT, Machine
-from trainer.contract.preset import load
+from trainer.contract.preset import load, with_values
 from trainer.contract.problems import Problems
 from trainer.contract.settings import ITEMS, Preset
 
@@ -89,6 +89,18 @@ def test_loading_replaces_every_value() -> None:
     assert draft.preset.optimizer.name == "Lion"
     draft.put_back()
     assert draft.preset == demo
+
+
+def test_a_proved_preset_is_unproved_once_its_recipe_changes() -> None:
+    draft = Draft()
+    draft.replace(with_values(Preset(), {"about.tested": "zorb-20260101-120000"}))
+    draft.edit("model.path", "mine.safetensors")
+    draft.edit("about.tested", "typed by hand")
+    assert draft.preset.about.tested == "zorb-20260101-120000"
+    old = dict(draft.shown)
+    draft.edit("network.rank", 4)
+    assert draft.preset.about.tested == "untested" == told(draft)["facts"]["f-about-tested"]
+    assert draft.take({**old, "network.rank": 4}).about.tested == "untested"
 
 
 def test_the_whole_form_as_sent_is_what_counts() -> None:
