@@ -74,7 +74,7 @@ def latents_stage(job: Job) -> None:
 
 
 def unet_stage(job: Job) -> None:
-    """The UNet, with the text encoder learning on slowly; exports the moving average every 1000 steps and last."""
+    """The UNet; exports the moving average of its weights every 1000 steps and at the end."""
     torch.manual_seed(job.seed)
     tokenizer, vae = job.tokenizer(), job.vae()
     unet = build_unet()
@@ -82,11 +82,13 @@ def unet_stage(job: Job) -> None:
     tensors = load_file(job.work / "pool.safetensors")
 
     def keep() -> None:
-        export(job.model, tokenizer, trainee.kept_encoder, vae, trainee.kept_unet)
+        export(job.model, tokenizer, trainee.encoder, vae, trainee.kept)
 
+    pool = Pool(tensors["latents"], tensors["tokens"])
     train_unet(
         trainee,
-        Pool(tensors["latents"], tensors["tokens"]),
+        pool,
+        pool.plain_rows(tokenizer("striped checkered", add_special_tokens=False).input_ids),
         tokenize(tokenizer, [""])[0],
         job.pace,
         job.seed,
