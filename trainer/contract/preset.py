@@ -88,18 +88,23 @@ def _plain(value: Any) -> Any:
 
 
 def with_values(preset: Preset, changes: Mapping[str, Any]) -> Preset:
-    """A new preset with the settings at some paths changed; a `Rule` as value sets a setting back to following it."""
+    """A new preset with the settings at some paths changed; a `Rule` as value sets a setting back to following it.
+    Problems lists every fault of the changes."""
     values = to_values(preset)
-    unknown = [unknown_name(path, "setting", BY_PATH) for path in changes if path not in BY_PATH]
-    if unknown:
-        raise Problems(unknown)
+    problems = [unknown_name(path, "setting", BY_PATH) for path in changes if path not in BY_PATH]
     for path, value in changes.items():
         section, _, name = path.partition(".")
         if isinstance(value, Rule):
             values.get(section, {}).pop(name, None)
-        else:
+        elif path in BY_PATH:
             values.setdefault(section, {})[name] = value
-    return build({"format": preset.format, **values})
+    try:
+        changed = build({"format": preset.format, **values})
+    except Problems as more:
+        raise Problems([*problems, *more.problems]) from None
+    if problems:
+        raise Problems(problems)
+    return changed
 
 
 def apply_set(preset: Preset, assignments: Iterable[str]) -> Preset:

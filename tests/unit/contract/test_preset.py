@@ -183,3 +183,9 @@ def test_a_setting_of_each_kind_is_declared_as_the_form_expects() -> None:
         known = literal or item.type in kinds or item.path in ("optimizer.args", "sampling.prompts", "dataset.folders")
         assert known, item.path
     assert set(BY_PATH) == {item.path for item in ITEMS} and isinstance(Preset(), Preset)
+
+
+def test_every_fault_of_a_change_is_told_at_once() -> None:
+    with pytest.raises(Problems) as caught:
+        preset.apply_set(preset.build({}), ["network.rnk=4", "training.seed=x", "schedule.warmup=200"])
+    assert [problem.path for problem in caught.value.problems] == ["network.rnk", "training.seed", "schedule.warmup"]
