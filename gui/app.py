@@ -26,7 +26,7 @@ FIRST_PORT, LAST_PORT = 7860, 7959
 
 def build(context: Context) -> gr.Blocks:
     """The whole page."""
-    with gr.Blocks(title="Loratory", analytics_enabled=False) as page:
+    with gr.Blocks(title="Loratory", analytics_enabled=False, delete_cache=(3600, 86400)) as page:
         with gr.Row(elem_id="top"):
             gr.HTML(
                 f'<h1>Loratory</h1><span class="device">{text.escape(device_line())}</span>',

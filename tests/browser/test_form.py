@@ -68,6 +68,26 @@ def test_the_toml_follows_each_edit(form: Page) -> None:
     assert form.locator("#toml img").count() == 0
 
 
+def test_choices_switches_rows_and_free_names_are_followed(form: Page) -> None:
+    form.locator("#f-captions-mode").get_by_text("folder name", exact=True).click()
+    toml_says(form, 'mode = "folder name"')
+    form.locator("#f-captions-shuffle input").check()
+    toml_says(form, "shuffle = true")
+    form.locator(field(form, "optimizer.name")).fill("RAdam")
+    form.keyboard.press("Enter")
+    toml_says(form, 'name = "RAdam"')
+    first = form.locator("#f-dataset-folders [name=path]").first
+    first.fill("one")
+    form.get_by_text("+ another folder").click()
+    form.locator("#f-dataset-folders [name=path]").nth(1).fill("two")
+    form.locator("#f-dataset-folders [name=repeats]").nth(1).fill("7")
+    toml_says(form, "repeats = 7")
+    form.locator("#f-dataset-folders .away").first.click()
+    form.wait_for_function("!document.querySelector('#toml').textContent.includes('/one')")
+    toml_says(form, "repeats = 7")
+    expect(form.locator("#f-dataset-folders [name=path]")).to_have_value("two")
+
+
 def test_pasted_and_deleted_text_is_followed_too(form: Page) -> None:
     box = form.locator(field(form, "captions.trigger"))
     box.focus()
