@@ -22,6 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gui import jobs
+from trainer import course
 from trainer import run as composition
 from trainer.contract import preset as presets
 from trainer.contract.events import Writer
@@ -117,8 +118,9 @@ def measure(steps: int) -> tuple[list[float], list[float]]:
                 bare.append(self.last - began)
                 super().set(step)
 
-        composition.Scheduler = Alternating  # type: ignore[misc]
-        composition.train_with(bench, network, optimizer, loader, None)
+        course.Scheduler = Alternating  # type: ignore[misc]
+        trained = course.Trained(network, optimizer, composition.make_update(bench, optimizer, network))
+        course.train_with(bench, trained, loader, None)
         fan.close()
     return ours[WARM_UP:][:steps], bare[WARM_UP:][:steps]
 

@@ -67,14 +67,18 @@ class Control:
         return Orders(*self._ranks.from_main((mine.validate, mine.sample, mine.save, mine.stop)))
 
     def before_the_first(self) -> bool:
-        """Whether the run was asked to stop before its first step."""
-        return self.after(0).stop
+        """Whether the run was asked to stop before its first step. Other requests wait for that step."""
+        mine = self._ranks.main and self._stop_asked()
+        return self._ranks.from_main((mine,))[0]
 
     def _read(self, step: int) -> Orders:
-        due = {name: turn.due(step) for name, turn in self._turns.items()} if step else {}
+        due = {name: turn.due(step) for name, turn in self._turns.items()}
         return Orders(
             validate=due.get("validate", False),
             sample=self._run.take("sample") is not None or due.get("sample", False),
             save=self._run.take("save") is not None or due.get("save", False),
-            stop=self._run.take("stop") is not None or self._stop,
+            stop=self._stop_asked(),
         )
+
+    def _stop_asked(self) -> bool:
+        return self._run.take("stop") is not None or self._stop

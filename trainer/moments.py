@@ -133,13 +133,28 @@ class Checker:
         return self.stopping.lowest_step > 0
 
 
-def preview(previews: Previews, step: int, emit: Emit) -> None:
+def preview(previews: Previews | None, step: int, emit: Emit) -> None:
     """Draw the samples; whatever goes wrong is a warning, never the end of a run."""
+    if previews is None:
+        text = "no samples can be drawn on request: this run was started without sampling"
+        emit(Warned(step=step, text=text, setting="sampling.every"))
+        return
     try:
         drawn = previews.draw(step)
         if drawn is not None:
             emit(drawn)
     except Exception as error:
-        traceback.print_exc()
-        text = f"the samples of step {step} could not be drawn: {str(error).strip() or type(error).__name__}"
-        emit(Warned(step=step, text=text, setting="sampling"))
+        _tell(f"the samples of step {step} could not be drawn", error, step, emit)
+
+
+def lay_out(previews: Previews, step: int, emit: Emit) -> None:
+    """Put before and after side by side; a warning where that fails."""
+    try:
+        previews.sheet()
+    except Exception as error:
+        _tell("before and after could not be laid side by side", error, step, emit)
+
+
+def _tell(what: str, error: Exception, step: int, emit: Emit) -> None:
+    traceback.print_exc()
+    emit(Warned(step=step, text=f"{what}: {str(error).strip() or type(error).__name__}", setting="sampling"))

@@ -224,6 +224,18 @@ def test_a_stop_before_the_first_step_needs_no_step(train_here: Train) -> None:
     assert not of_kind(run, Sampled) and not of_kind(run, StepDone) and not list(run.path.glob("*.safetensors"))
 
 
+def test_requests_that_came_early_wait_for_the_first_step(train_here: Train) -> None:
+    def ask(run: RunDir) -> None:
+        run.request("save")
+        run.request("sample")
+
+    run = train_here(before=ask)
+    assert next((event.step, event.file) for event in of_kind(run, Saved)) == (1, "zorb-step00000001.safetensors")
+    assert [event.step for event in of_kind(run, Warned) if "without sampling" in event.text] == [1]
+    drawn = train_here({"sampling.at_start": True}, before=ask)
+    assert [event.step for event in of_kind(drawn, Sampled)] == [0, 1, 3]
+
+
 def test_a_loss_that_is_no_number_ends_the_run_in_plain_words(train_here: Train) -> None:
     settings = {"optimizer.name": "SGD", "optimizer.learning_rate": 100.0, "optimizer.args": {"momentum": 0.9}}
     settings |= {"optimizer.max_grad_norm": 0.0, "schedule.name": "constant", "schedule.warmup": 0}

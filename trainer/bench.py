@@ -1,0 +1,38 @@
+"""What the parts of a run are put together from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from trainer.contract.families import Recognised
+from trainer.contract.rundir import RunDir
+from trainer.contract.settings import Preset
+from trainer.parts import Family
+from trainer.plan.plan import Plan
+from trainer.sinks.fan import Fan
+
+from .parallel import Ranks
+
+ROOT = Path(__file__).resolve().parents[1]
+"""The checkout, where the machine file is looked for."""
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What everything else is put together from."""
+
+    run: RunDir
+    emit: Fan
+    plan: Plan
+    recognised: Recognised
+    family: Family
+    device: torch.device
+    ranks: Ranks
+
+    @property
+    def preset(self) -> Preset:
+        """The resolved preset."""
+        return self.plan.preset
