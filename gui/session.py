@@ -248,4 +248,5 @@ def prepare(draft: Draft, shown: Mapping[str, Any], context: Context) -> Preset:
     """The resolved preset of a form as it was sent, checked as far as it can be without loading anything.
 
     Problems lists everything that is wrong, from all checks at once."""
+    draft.open_again(context)
     return examine(absolute_paths(draft.take(shown), context.root))[0]

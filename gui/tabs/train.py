@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -187,16 +187,18 @@ def wire_start(train: Train, context: Context, chosen_run: gr.State, tabs: gr.Ta
             run = jobs.start(prepare(draft, train.shown(values), context), runs=context.runs)
         except Problems as error:
             return [text.problem_list(error.problems), gr.skip(), gr.skip(), *train.say(draft)]
-        return [_started(run), run.id, gr.Tabs(selected="runs"), *train.say(draft)]
+        return [_started(run, jobs.running(context.runs)), run.id, gr.Tabs(selected="runs"), *train.say(draft)]
 
     train.start.click(
         start, train.everything(), [train.result, chosen_run, tabs, *train.said], api_visibility="private"
     )
 
 
-def _started(run: RunDir) -> str:
+def _started(run: RunDir, running: Sequence[RunDir]) -> str:
+    others = [other.id for other in running if other.id != run.id]
+    shared = text.paragraph(f"Still training too, on the same machine: {', '.join(others)}.", "bad") if others else ""
     said = text.paragraph(f"Started {run.id}. The same without the page:", "good")
-    return said + text.command(f'python launch.py --preset "{run.preset}"')
+    return shared + said + text.command(f'python launch.py --preset "{run.preset}"')
 
 
 def restored(train: Train, context: Context) -> Callable[[], list[Any]]:
