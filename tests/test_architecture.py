@@ -16,8 +16,12 @@ SOURCES = sorted([*ROOT.glob("gui/**/*.py"), *ROOT.glob("trainer/**/*.py"), ROOT
 ROOMS = ("families", "networks", "noise", "data", "optim", "validation", "sampling", "saving", "sinks")
 """Rooms that never import each other."""
 
-LAYERS = {"contract": 0, "plan": 1, "parts": 2, **dict.fromkeys(ROOMS, 3), "control": 3, "loop": 4, "run": 5}
-LAYERS["tools"] = 6
+LAYERS = {
+    **{"contract": 0, "plan": 1, "parts": 2, "parallel": 2},
+    **dict.fromkeys(ROOMS, 3),
+    **{"control": 3, "update": 4, "moments": 4, "prepare": 4, "device": 3, "loop": 5, "bench": 5, "course": 6},
+    **{"run": 7, "tools": 8},
+}
 """Room -> height: a room imports only what lies lower (or itself)."""
 
 STANDARD_ONLY = ("trainer.install", "trainer.commandline", "trainer.testing", "trainer.doubleclick")

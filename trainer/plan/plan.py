@@ -196,6 +196,7 @@ def make_plan(
     steps = count_steps(looks, batch, accumulate, preset.training.length)
     text_mode = timetable.text_mode(preset)
     checkpoints = timetable.checkpoint_steps(preset, steps)
+    validations = timetable.validation_steps(preset, steps, held_out)
     draws = Draws(training, _recipe(preset, batch, steps, text_mode))
     plan = Plan(
         preset=preset,
@@ -211,12 +212,12 @@ def make_plan(
         steps=steps,
         checkpoints=checkpoints,
         samples=timetable.sample_steps(preset, steps),
-        validations=timetable.validation_steps(preset, steps, held_out),
+        validations=validations,
         captions=_count_captions(sources, preset),
         latents_cached=timetable.latents_cached(preset),
         text_mode=text_mode,
         adapter=_adapter(preset, recognised),
-        files=timetable.files(preset, steps, checkpoints),
+        files=timetable.files(preset, steps, checkpoints, bool(validations)),
         notes=(),
         draws=draws,
         _subjects=subjects,

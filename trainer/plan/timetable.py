@@ -34,12 +34,14 @@ def validation_steps(preset: Preset, steps: Steps, held_out: Sequence[int]) -> t
     return tuple(sorted({0, *due_steps(preset.validation.every, steps), steps.total}))
 
 
-def files(preset: Preset, steps: Steps, checkpoints: Sequence[int]) -> tuple[str, ...]:
-    """Names of the adapter files that are there at the end, older ones having made room where `keep_last` says so."""
+def files(preset: Preset, steps: Steps, checkpoints: Sequence[int], validates: bool) -> tuple[str, ...]:
+    """Names of the adapter files that are there at the end, older ones having made room where `keep_last` says so;
+    where the run `validates`, the one with the lowest loss is among them."""
     saving = preset.saving
     kept = checkpoints[-saving.keep_last :] if saving.keep_last else checkpoints
     between = [names.checkpoint_file(str(saving.name), saving.every, step, steps) for step in kept]
-    return (*between, names.final_file(str(saving.name)))
+    lowest = (names.lowest_file(str(saving.name)),) if validates else ()
+    return (*between, *lowest, names.final_file(str(saving.name)))
 
 
 def latents_cached(preset: Preset) -> bool:

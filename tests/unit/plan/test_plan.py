@@ -68,6 +68,8 @@ def test_files_and_their_numbers_are_kohyas(folder: Path) -> None:
     assert plan.files == ("my cat-step00000020.safetensors", "my cat-step00000040.safetensors", "my cat.safetensors")
     plan = plan_of(folder, training__length="90 steps", saving__every="20 steps", saving__keep_last=1)
     assert plan.files == ("my cat-step00000080.safetensors", "my cat.safetensors")
+    plan = plan_of(folder, training__length="9 steps", validation__split="2 images")
+    assert plan.files == ("my cat-lowest-validation-loss.safetensors", "my cat.safetensors")
     assert checkpoint_file("x", "30 minutes", 45, plan.steps) == "x-step00000045.safetensors"
 
 
