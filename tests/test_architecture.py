@@ -17,10 +17,21 @@ ROOMS = ("families", "networks", "noise", "data", "optim", "validation", "sampli
 """Rooms that never import each other."""
 
 LAYERS = {
-    **{"contract": 0, "plan": 1, "parts": 2, "parallel": 2},
+    "contract": 0,
+    "plan": 1,
+    "parts": 2,
+    "parallel": 2,
     **dict.fromkeys(ROOMS, 3),
-    **{"control": 3, "update": 4, "moments": 4, "prepare": 4, "device": 3, "loop": 5, "bench": 5, "course": 6},
-    **{"run": 7, "tools": 8},
+    "control": 3,
+    "update": 4,
+    "moments": 4,
+    "prepare": 4,
+    "device": 3,
+    "loop": 5,
+    "bench": 5,
+    "course": 6,
+    "run": 7,
+    "tools": 8,
 }
 """Room -> height: a room imports only what lies lower (or itself)."""
 
