@@ -217,4 +217,5 @@ def optimizer(name: str) -> Optimizer:
     found = find("optimizers", name)
     if isinstance(found, Optimizer):
         return found
-    return Optimizer(name, f"pytorch_optimizer:{name}", "One of pytorch-optimizer, by its registry name; untried here.")
+    target = f"trainer.optim.registry:{name.strip().lower()}"
+    return Optimizer(name, target, "One of pytorch-optimizer, by its registry name; untried here.")

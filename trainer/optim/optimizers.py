@@ -57,8 +57,8 @@ def make_optimizer(
         ) from error
     for group in optimizer.param_groups:
         group["base_lr"] = group["lr"]
-    if entry.eval_mode:
-        optimizer.train()  # type: ignore[attr-defined]
+    if hasattr(optimizer, "train"):  # schedule-free ones, which refuse to step otherwise
+        optimizer.train()
     return optimizer
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from trainer.contract import catalog, settings
+from trainer.contract import catalog, optimizer_table, settings
 from trainer.contract.problems import Problems
 from trainer.optim.optimizers import Group, applied_rates, make_optimizer, weights_for_use
 
@@ -180,12 +180,16 @@ def test_weights_for_use_changes_nothing_elsewhere() -> None:
         assert torch.equal(toy.up, training)
 
 
-def test_names_that_only_pytorch_optimizer_knows() -> None:
-    from pytorch_optimizer import load_optimizer
-
-    toy, entry = Toy(), catalog.optimizer("adabelief")
-    optimizer = make_optimizer(
-        load_optimizer("adabelief"), entry, toy.groups(1e-3), settings.Optimizer(name="adabelief")
-    )
+@pytest.mark.parametrize("name", ["adabelief", "schedulefreesgd"])
+def test_names_that_only_pytorch_optimizer_knows(name: str) -> None:
+    toy, entry = Toy(), catalog.optimizer(name)
+    optimizer = make_optimizer(resolve(entry), entry, toy.groups(1e-3), settings.Optimizer(name=name))
     losses = run(toy, optimizer, 20)
     assert losses[-1] < losses[0]
+
+
+def test_every_name_that_the_settings_accept_is_a_class() -> None:
+    rows = [catalog.optimizer(name) for name in optimizer_table.table()]
+    assert len(rows) > 50 and all(issubclass(resolve(row), torch.optim.Optimizer) for row in rows)  # type: ignore[arg-type]
+    with pytest.raises(AttributeError):
+        resolve(catalog.optimizer("no such thing"))
