@@ -133,9 +133,9 @@ class Update:
         scaler, max_norm = self._clipping.scaler, self._clipping.max_norm
         if scaler:
             scaler.unscale_(self._optimizer)
-        norm = nn.utils.get_total_norm([p.grad for p in self._parameters if p.grad is not None], foreach=True)
+        norm = nn.utils.get_total_norm([p.grad for p in self._parameters if p.grad is not None])
         if max_norm:
-            nn.utils.clip_grads_with_norm_(self._parameters, max_norm, norm, foreach=True)
+            nn.utils.clip_grads_with_norm_(self._parameters, max_norm, norm)
         if scaler:
             scaler.step(self._optimizer)
             scaler.update()
