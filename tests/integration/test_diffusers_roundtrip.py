@@ -252,6 +252,15 @@ def test_long_captions_are_encoded_in_pieces(demo_model_dir: Path, pipeline, max
     assert torch.allclose(got, expected, atol=1e-5)
 
 
+def test_captions_keep_activations_only_where_gradients_are_wanted(demo_model_dir: Path) -> None:
+    family = load(demo_model_dir)
+    LoRA(family.targets(False, ["te1"]), 2, 2.0).attach()
+    assert family.encode_captions(CAPTIONS, train=True)["text"].requires_grad
+    assert not family.encode_captions(CAPTIONS)["text"].requires_grad
+    with torch.no_grad():
+        assert not family.encode_captions(CAPTIONS, train=True)["text"].requires_grad
+
+
 def test_a_released_part_is_gone(demo_model_dir: Path) -> None:
     family = load(demo_model_dir)
     family.release("vae")

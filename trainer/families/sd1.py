@@ -151,9 +151,11 @@ class StableDiffusion1:
         return len(clip.token_ids(self._tokenizer, caption))
 
     def encode_captions(self, captions: Sequence[str], train: bool = False) -> Conditioning:
-        """{"text": hidden states [B, T, D]}, T = 77, 152 or 227, as the U-Net's cross-attention takes them."""
+        """{"text": hidden states [B, T, D]}, T = 77, 152 or 227, as the U-Net's cross-attention takes them.
+
+        Gradients flow where `train`, except within `torch.no_grad()`: validation keeps no activations."""
         ids = clip.pieces(self._tokenizer, captions, self.plan.max_tokens).to(self.plan.device)
-        with torch.set_grad_enabled(train), self._computing():
+        with torch.set_grad_enabled(train and torch.is_grad_enabled()), self._computing():
             return {"text": clip.encode(self.parts["te1"], ids, self.plan.clip_skip)}
 
     def predict(self, noisy_BCHW: Tensor, timesteps_B: Tensor, conditioning: Conditioning, facts: BatchFacts) -> Tensor:
