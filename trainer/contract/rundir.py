@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import re
+import threading
 import time
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import datetime
@@ -20,15 +21,20 @@ EXIT_DONE, EXIT_CRASHED, EXIT_SETTINGS, EXIT_DATA, EXIT_STOPPED = 0, 1, 2, 3, 13
 
 def write_whole(path: Path, data: bytes | str, sync: bool = False) -> None:
     """Write a file whole or not at all: a temporary neighbour, then `os.replace`, tried again for two seconds where
-    another process holds the old one open (Windows)."""
+    another process holds the old one open (Windows). Two threads may write the same file."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with open(beside, "wb") as file:
-        file.write(data.encode() if isinstance(data, str) else data)
-        if sync:
-            file.flush()
-            os.fsync(file.fileno())
-    replace_file(beside, path)
+    beside = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
+    try:
+        with open(beside, "wb") as file:
+            file.write(data.encode() if isinstance(data, str) else data)
+            if sync:
+                file.flush()
+                os.fsync(file.fileno())
+        replace_file(beside, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            beside.unlink()
+        raise
 
 
 def replace_file(source: Path, target: Path, patience_s: float = 2.0) -> None:
@@ -42,6 +48,18 @@ def replace_file(source: Path, target: Path, patience_s: float = 2.0) -> None:
             if time.monotonic() > until:
                 raise
             time.sleep(0.05)
+
+
+def read_patiently(path: Path, patience_s: float = 0.5) -> str:
+    """A small UTF-8 file, tried again for a moment where it is just being replaced (Windows refuses access then)."""
+    until = time.monotonic() + patience_s
+    while True:
+        try:
+            return path.read_text(encoding="utf-8")
+        except PermissionError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.02)
 
 
 @dataclass(frozen=True)
@@ -112,7 +130,7 @@ class RunDir:
 
     def read_state(self) -> RunState:
         """`run.json` as it is; FileNotFoundError or ValueError where there is none."""
-        values: dict[str, Any] = json.loads(self.state_file.read_text(encoding="utf-8"))
+        values: dict[str, Any] = json.loads(read_patiently(self.state_file))
         known = {f.name for f in fields(RunState)}
         return RunState(**{name: value for name, value in values.items() if name in known})
 

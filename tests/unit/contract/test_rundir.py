@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -109,3 +110,35 @@ def test_values_of_later_versions_are_passed_over(tmp_path: Path) -> None:
     text = run.state_file.read_text(encoding="utf-8").replace("{", '{"colour": "red",', 1)
     write_whole(run.state_file, text)
     assert run.read_state().name == "a"
+
+
+def test_threads_that_write_one_file_do_not_meet(tmp_path: Path) -> None:
+    path, texts = tmp_path / "a.txt", [letter * 20_000 for letter in "abcdefgh"]
+    with ThreadPoolExecutor(max_workers=len(texts)) as pool:
+        list(pool.map(lambda text: [write_whole(path, text) for _ in range(20)], texts))
+    assert path.read_text(encoding="utf-8") in texts and [p.name for p in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_a_write_that_fails_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(number: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(rundir.os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        write_whole(tmp_path / "a.txt", "text", sync=True)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_state_that_is_just_being_replaced_is_read_a_moment_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, real, refused = RunDir.create(tmp_path, "a"), Path.read_text, []
+
+    def busy_at_first(path: Path, **options: str) -> str:
+        if len(refused) < 2:
+            refused.append(path)
+            raise PermissionError("held open")
+        return real(path, **options)
+
+    monkeypatch.setattr(Path, "read_text", busy_at_first)
+    assert run.read_state().state == "starting" and len(refused) == 2
