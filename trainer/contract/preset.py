@@ -28,10 +28,13 @@ def load(path: Path) -> Preset:
         text = Path(path).read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise Problems([Problem("preset", f"there is no file {path}", "check the name")]) from None
-    except IsADirectoryError:
-        raise Problems([Problem("preset", f"{path} is a folder", "name the .toml file in it")]) from None
     except UnicodeDecodeError:
         raise Problems([Problem("preset", f"{path} is not UTF-8 text", "save it again as UTF-8")]) from None
+    except OSError as error:
+        if os.path.isdir(path):  # Windows calls that a lack of permission
+            raise Problems([Problem("preset", f"{path} is a folder", "name the .toml file in it")]) from None
+        why = error.strerror or str(error)
+        raise Problems([Problem("preset", f"{path} cannot be read: {why}", "check its name and its rights")]) from None
     return absolute_paths(loads(text), Path(path).resolve().parent)
 
 

@@ -128,7 +128,8 @@ def test_pasted_quotes_bom_and_relative_paths(tmp_path: Path) -> None:
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "latin.toml").write_bytes(b"# caf\xe9")
-    for name, words in (("none.toml", "no file"), ("", "is a folder"), ("latin.toml", "UTF-8")):
+    wrong = [("none.toml", "no file"), ("", "is a folder"), ("latin.toml", "UTF-8"), ("x" * 300, "cannot be read")]
+    for name, words in wrong:
         with pytest.raises(Problems, match=words):
             preset.load(tmp_path / name)
 
