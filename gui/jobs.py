@@ -108,9 +108,11 @@ def cores() -> int:
 
 
 def command(run: RunDir, chosen: Devices, threads: int) -> list[str]:
-    """The argument list. Every option that accelerate would otherwise guess or warn about is given."""
+    """The argument list. Every option that accelerate would otherwise guess or warn about is given, and a configuration
+    of our own, so that none of the computer's counts."""
     accelerate = [sys.executable, "-m", "accelerate.commands.launch", "--quiet"]
     options = {
+        "--config_file": str(ROOT / "trainer" / "accelerate.yaml"),
         "--num_processes": str(chosen.processes),
         "--num_machines": "1",
         "--num_cpu_threads_per_process": str(threads),

@@ -55,6 +55,28 @@ def test_devices_become_processes(
     assert environ["PATH"] == "/bin"
 
 
+@pytest.mark.parametrize("gpus", ["auto", "1", "0,1", "cpu", "cpu,cpu"])
+def test_a_configuration_made_for_another_program_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gpus: str
+) -> None:
+    from accelerate.commands import launch
+    from accelerate.commands.config import config_args
+
+    foreign = tmp_path / "default_config.yaml"
+    foreign.write_text(
+        "compute_environment: LOCAL_MACHINE\ndistributed_type: MULTI_GPU\nmixed_precision: bf16\nnum_processes: 2\n"
+        "gpu_ids: '3'\nmain_process_port: 12345\n",
+        encoding="utf-8",
+    )
+    for module in (launch, config_args):
+        monkeypatch.setattr(module, "default_config_file", str(foreign))
+    chosen = jobs.devices(gpus)
+    words = jobs.command(made(tmp_path), chosen, 1)[3:]
+    args, _, _ = launch._validate_launch_command(launch.launch_command_parser().parse_args(words))
+    assert (args.num_processes, args.multi_gpu, args.gpu_ids) == (chosen.processes, chosen.processes > 1, "all")
+    assert not args.use_deepspeed and args.mixed_precision == "no" and args.main_process_port != 12345
+
+
 def test_gpus_that_cannot_be_read_are_a_problem() -> None:
     with pytest.raises(Problems) as caught:
         jobs.devices("first")
