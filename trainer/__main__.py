@@ -32,6 +32,20 @@ class End:
     problems: tuple[str, ...] = ()
 
 
+class StepCounter:
+    """A sink that knows the last step done, for a run that ends by an error."""
+
+    def __init__(self) -> None:
+        self.step = 0
+
+    def write(self, event: Event) -> None:
+        """Take one event."""
+        self.step = max(self.step, event.step)
+
+    def close(self) -> None:
+        """Nothing to let go."""
+
+
 def main(argv: list[str]) -> int:
     """Train; returns the exit code."""
     if len(argv) != 2 or not Path(argv[1], "preset.toml").is_file():
@@ -48,25 +62,25 @@ def _main_process(run: RunDir) -> int:
 
     began = time.time()
     run.update_state(state="running", pid=os.getpid(), process_started=process_start(os.getpid()), started=began)
-    fan = Fan([Writer(run.events), ConsoleLines()])
+    counter = StepCounter()
+    fan = Fan([counter, Writer(run.events), ConsoleLines()])
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # until the loop has its own: KeyboardInterrupt
-    step, file = 0, ""
     try:
         from trainer.run import train
 
         result = train(run, fan)
-        step, file = result.step, result.file
         end = End("done" if EXIT_CODES[result.how] == EXIT_DONE else "stopped", EXIT_CODES[result.how])
-        last: Event = Finished(step=step, how=result.how, file=file, seconds=time.time() - began)
+        last: Event = Finished(step=result.step, how=result.how, file=result.file, seconds=time.time() - began)
     except KeyboardInterrupt:
         end = End("stopped", EXIT_STOPPED, "stopped before the first step")
         last = Finished(how="stopped", seconds=time.time() - began)
     except BaseException as error:  # whatever ended the run has to be told
         end = how_it_failed(error)
-        last = Failed(step=_last_step(run), cause=end.cause, problems=list(end.problems), exit_code=end.exit_code)
+        last = Failed(step=counter.step, cause=end.cause, problems=list(end.problems), exit_code=end.exit_code)
     fan(last)
     fan.close()
-    run.update_state(state=end.state, exit_code=end.exit_code, cause=end.cause, ended=time.time())
+    step = counter.step
+    run.update_state(state=end.state, exit_code=end.exit_code, cause=end.cause, step=step, ended=time.time())
     return end.exit_code
 
 
@@ -112,10 +126,6 @@ def cause_of(error: BaseException) -> str:
     if kind == "LossNotFinite":
         return f"{text}: lower the learning rate, or train in bf16 or float instead of fp16"
     return f"{text} ({kind})" if text else kind
-
-
-def _last_step(run: RunDir) -> int:
-    return run.read_state().step
 
 
 if __name__ == "__main__":

@@ -242,6 +242,7 @@ def test_a_loss_that_is_no_number_ends_the_run_in_plain_words(train_here: Train)
     run = train_here({**settings, "training.length": "60 steps", "saving.every": "1 step", "saving.keep_last": 1})
     state = run.read_state()
     assert state.exit_code == 1 and "lower the learning rate" in state.cause
+    assert of_kind(run, Failed)[0].step == state.step == of_kind(run, StepDone)[-1].step > 1
     assert list(run.path.glob("zorb-step*.safetensors"))
 
 
