@@ -7,7 +7,6 @@ from pydantic import Field
 from .base import Needs, Section, Setting
 
 _FILES = Needs("captions.mode", ("files",), "captions are not read from files")
-_SHUFFLE = Needs("captions.shuffle", (True,), "tags are not shuffled")
 
 
 class Captions(Section):
@@ -37,15 +36,20 @@ class Captions(Section):
     """What stands between two tags."""
 
     keep_tokens: Annotated[
-        int, Field(ge=0, le=255), Setting("Keep tokens", kohya="keep_tokens", tier="advanced", needs=_SHUFFLE)
+        int, Field(ge=0, le=255), Setting("Keep tokens", kohya="keep_tokens", tier="advanced", needs=_FILES)
     ] = 0
-    """Number of tags at the start that are never moved nor dropped, the trigger word not counted."""
+    """Number of tags at the start that are never moved nor dropped (by shuffling, tag dropout, tag warmup), the trigger
+    word not counted."""
 
-    keep_separator: Annotated[str, Setting("Keep separator", kohya="keep_tokens_separator", tier="expert")] = ""
+    keep_separator: Annotated[
+        str, Setting("Keep separator", kohya="keep_tokens_separator", tier="expert", needs=_FILES)
+    ] = ""
     """A mark in the caption (usually |||): what stands before it is kept in place, whatever keep tokens says; a second
     one does the same for an ending. Empty: no mark is looked for."""
 
-    secondary_separator: Annotated[str, Setting("Secondary separator", kohya="secondary_separator", tier="expert")] = ""
+    secondary_separator: Annotated[
+        str, Setting("Secondary separator", kohya="secondary_separator", tier="expert", needs=_FILES)
+    ] = ""
     """A mark (usually ;;;) that binds tags into a group which is shuffled and dropped as one and is written with the
     tag separator afterwards. Empty: none."""
 
@@ -70,7 +74,14 @@ class Captions(Section):
     """Share of the steps in which the number of tags grows from the minimum to all. 0 shows all from the start."""
 
     tag_warmup_min: Annotated[
-        int, Field(ge=1, le=255), Setting("Tag warmup, first number", kohya="token_warmup_min", tier="expert")
+        int,
+        Field(ge=1, le=255),
+        Setting(
+            "Tag warmup, first number",
+            kohya="token_warmup_min",
+            tier="expert",
+            needs=Needs("captions.tag_warmup", unless=(0,), why="the number of tags does not grow: tag warmup is 0"),
+        ),
     ] = 1
     """Number of tags, beside the kept ones, that the tag warmup starts with."""
 

@@ -57,7 +57,9 @@ class Dataset(Section):
     """No bucket has a side above this."""
 
     bucket_step: Annotated[
-        int, Field(ge=8, le=512), Setting("Bucket step", kohya="bucket_reso_steps", tier="expert", unit="px")
+        int,
+        Field(ge=8, le=512),
+        Setting("Bucket step", kohya="bucket_reso_steps", tier="expert", unit="px", needs=_BUCKETS),
     ] = 64
     """Bucket sides are multiples of this. Larger gives fewer buckets: fuller batches, more cropping."""
 

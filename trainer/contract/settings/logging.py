@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from .base import Section, Setting
+from .base import Needs, Section, Setting
 
 
 class Logging(Section):
@@ -13,5 +13,13 @@ class Logging(Section):
     """Sends the curves to Weights & Biases, if its package is installed. The key comes from its own login or from the
     WANDB_API_KEY environment variable, never from a preset."""
 
-    project: Annotated[str, Setting("Tracker project", kohya="log_tracker_name", tier="expert")] = "loratory"
+    project: Annotated[
+        str,
+        Setting(
+            "Tracker project",
+            kohya="log_tracker_name",
+            tier="expert",
+            needs=Needs("logging.wandb", (True,), "nothing is sent to Weights & Biases"),
+        ),
+    ] = "loratory"
     """Project name at Weights & Biases."""
