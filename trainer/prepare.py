@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -66,6 +67,18 @@ def load(family: Family, preset: Preset, recognised: Recognised, device: torch.d
             max_tokens=preset.captions.max_tokens,
         ),
     )
+
+
+def count_cut(family: Family, plan: Plan) -> str:
+    """How many captions are longer than what is used of them, in a sentence; "" where none is."""
+    longest = plan.preset.captions.max_tokens
+    images = Counter(plan.caption_of(image) for image in range(len(plan.images)))
+    tokens = {caption: family.count_tokens(caption) for caption in images}
+    cut = sum(images[caption] for caption, count in tokens.items() if count > longest)
+    if not cut:
+        return ""
+    whose = "1 caption is" if cut == 1 else f"{cut:,} captions are"
+    return f"{whose} longer than {longest} tokens (up to {max(tokens.values())}): the rest is cut off."
 
 
 def check_live(plan: Plan, progress: Progress) -> None:

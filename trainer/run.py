@@ -73,6 +73,8 @@ def set_up(run: RunDir, emit: Fan) -> Bench:
     emit(Phase(text="loading the model"))
     family: Family = resolve("families", recognised.family)()
     prepare.load(family, plan.preset, recognised, device)
+    if cut := prepare.count_cut(family, plan):
+        emit(Warned(text=cut, setting="captions.max_tokens"))
     return Bench(run, emit, plan, recognised, family, device, ranks)
 
 

@@ -190,6 +190,14 @@ def test_a_failing_sample_is_a_warning(train_here: Train, tmp_path: Path) -> Non
     assert any("prompt file" in event.text for event in of_kind(run, Warned))
 
 
+def test_captions_that_are_cut_off_are_counted(train_here: Train) -> None:
+    long = {"captions.suffix": "red circle green square " * 20, "captions.max_tokens": 75}
+    told = [event.text for event in of_kind(train_here(long), Warned) if event.setting == "captions.max_tokens"]
+    assert len(told) == 1 and told[0].startswith("16 captions are longer than 75 tokens")
+    long["captions.max_tokens"] = 150
+    assert not [event for event in of_kind(train_here(long), Warned) if event.setting == "captions.max_tokens"]
+
+
 def test_all_problems_are_told_at_once_and_decide_the_exit_code(train_here: Train, tmp_path: Path) -> None:
     bad: dict[str, Any] = {"network.unet": False, "dataset.folders": [{"path": str(tmp_path / "nowhere")}]}
     run = train_here(bad)
