@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from trainer.contract import rules
 from trainer.contract.settings import Preset
 
 from .captions import varies
@@ -110,6 +111,12 @@ def _text(plan: Plan) -> list[str]:
     return []
 
 
+def _settings(plan: Plan) -> list[str]:
+    """What the settings alone let expect; a preset that a run has proved is not second-guessed."""
+    proved = plan.preset.about.tested != Preset().about.tested
+    return [] if proved else [f"{note}." for note in rules.notes(plan.preset)]
+
+
 def _thin_batches(plan: Plan) -> list[str]:
     full = plan.steps.batches * int(plan.preset.training.batch_size) * plan.processes  # type: ignore[arg-type]
     fill = plan.steps.looks / full
@@ -131,4 +138,5 @@ _NOTES: tuple[Callable[[Plan], list[str]], ...] = (
     _thin_batches,
     _latents,
     _text,
+    _settings,
 )

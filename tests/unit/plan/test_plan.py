@@ -156,6 +156,12 @@ def test_notes_and_lines_say_what_is_so(folder: Path) -> None:
     assert "no trigger word is set" in " ".join(plan_of(folder).notes)
 
 
+def test_unusual_settings_are_told_unless_a_run_has_proved_them(folder: Path) -> None:
+    unusual = {"optimizer__name": "ScheduleFreeAdamW", "optimizer__learning_rate": 5e-4}
+    assert any("set it to constant" in note for note in plan_of(folder, **unusual).notes)
+    assert not any("set it to constant" in note for note in plan_of(folder, **unusual, about__tested="1 run").notes)
+
+
 def test_the_adapters_size(folder: Path) -> None:
     plan = plan_of(folder)
     assert plan.adapter.bytes == 2 * plan.adapter.parameters
