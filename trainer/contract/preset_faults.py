@@ -88,6 +88,10 @@ _WORDS = {
     "dict_type": "a table of name = value is wanted",
     "model_type": "a table of name = value is wanted",
     "finite_number": "a finite number is wanted",
+    "greater_than": "it is too small",
+    "greater_than_equal": "it is too small",
+    "less_than": "it is too large",
+    "less_than_equal": "it is too large",
 }
 
 
@@ -101,11 +105,18 @@ def from_pydantic(error: ValidationError) -> list[Problem]:
         why = _WORDS.get(fault["type"]) or fault["msg"].removeprefix("Value error, ").replace(
             "Input should be", "must be"
         )
-        shown = fault["input"]
-        found.setdefault(
-            path, Problem(path, f"{shown!r} does not fit: {why}", "" if path not in BY_PATH else _range(path))
-        )
+        given = fault["input"]
+        shown = f"{given:.12g}" if isinstance(given, float) else repr(given)
+        found.setdefault(path, Problem(path, f"{shown} does not fit: {why}", _fitting(path, fault)))
     return list(found.values())
+
+
+def _fitting(path: str, fault: Mapping[str, Any]) -> str:
+    """What would fit; for a folder row, which is no setting of its own, the one bound that was missed."""
+    if path in BY_PATH:
+        return _range(path)
+    words = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}
+    return " and ".join(f"{words[bound]} {value}" for bound, value in fault.get("ctx", {}).items() if bound in words)
 
 
 def _setting_path(loc: Sequence[Any]) -> str:

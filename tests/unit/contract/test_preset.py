@@ -100,7 +100,7 @@ def problems_of(text: str) -> list[Problem]:
         ("[sampling]\nevery = 'often'", "sampling.every", "1 epoch"),
         ("[captions]\nmode = 'file'", "captions.mode", "one of files, folder name"),
         ("[dataset]\nflip = 'maybe'", "dataset.flip", "true or false"),
-        ("[[dataset.folders]]\nrepeats = 0", "dataset.folders.repeats", "greater than or equal to 1"),
+        ("[[dataset.folders]]\nrepeats = 0", "dataset.folders.repeats", "it is too small - at least 1"),
         ("network = 3", "network", "table"),
         ("format = 99", "format", "--update"),
         ('[model]\npath = "C:\\pictures\\new"', "preset", "single quotes"),
