@@ -247,6 +247,19 @@ def recall(context: Context) -> Draft:
 def prepare(draft: Draft, shown: Mapping[str, Any], context: Context) -> Preset:
     """The resolved preset of a form as it was sent, checked as far as it can be without loading anything.
 
-    Problems lists everything that is wrong, from all checks at once."""
+    Problems lists everything that is wrong, from all checks at once: what is no value, and with each such field at its
+    last good value whatever else is in the way."""
     draft.open_again(context)
-    return examine(absolute_paths(draft.take(shown), context.root))[0]
+    faults: tuple[Problem, ...] = ()
+    try:
+        preset = draft.take(shown)
+    except Problems as error:
+        preset, faults = draft.preset, error.problems
+    try:
+        fit = examine(absolute_paths(preset, context.root))[0]
+    except Problems as error:
+        told = {field_id(fault.path) for fault in faults}
+        raise Problems([*faults, *(each for each in error.problems if field_id(each.path) not in told)]) from None
+    if faults:
+        raise Problems(faults)
+    return fit

@@ -146,6 +146,16 @@ def test_everything_wrong_is_told_before_a_start(context: Context) -> None:
     assert {"model.path", "dataset.folders", "optimizer.name"} <= {problem.path for problem in told.value.problems}
 
 
+def test_what_is_no_value_hides_nothing_else_that_is_wrong(context: Context) -> None:
+    draft = Draft()
+    sent = {**draft.shown, "training.length": "banana", "network.rank": 0, "saving.name": "a/b"}
+    with pytest.raises(Problems) as told:
+        prepare(draft, sent, context)
+    paths = [problem.path for problem in told.value.problems]
+    assert {"training.length", "network.rank", "saving.name", "model.path", "dataset.folders"} <= set(paths)
+    assert len(set(paths)) == len(paths)
+
+
 def test_the_demo_is_ready_to_start(context: Context) -> None:
     draft = Draft()
     draft.replace(load(ROOT / "presets" / "demo.toml"))
