@@ -26,6 +26,8 @@
     const about = HELP[id];
     tip.replaceChildren(make("strong", "", about.label), make("p", "", about.help));
     if (about.range) tip.append(make("p", "range", about.range));
+    if (about.choices.length) tip.append(listOf(about.choices));
+    tip.classList.toggle("long", about.choices.length > 4);
     const names = make("p", "names");
     names.append(make("code", "", about.path));
     if (about.kohya) names.append(" · sd-scripts: ", make("code", "", about.kohya));
@@ -36,6 +38,15 @@
     const below = box.bottom + 6 + tip.offsetHeight < innerHeight;
     tip.style.left = `${left}px`;
     tip.style.top = `${below ? box.bottom + 6 : Math.max(8, box.top - 6 - tip.offsetHeight)}px`;
+  }
+  function listOf(choices) {
+    const list = make("ul");
+    choices.forEach(([name, text]) => {
+      const row = make("li");
+      row.append(make("strong", "", name), text ? `: ${text}` : "");
+      list.append(row);
+    });
+    return list;
   }
   const hideTip = () => { tip.hidden = true; };
 
@@ -134,7 +145,7 @@
         const about = HELP[field.id];
         if (!about) return;
         const own = TIERS.findIndex((tier) => field.classList.contains(`tier-${tier}`));
-        const text = `${about.label} ${about.path} ${about.kohya} ${about.help}`.toLowerCase();
+        const text = `${about.label} ${about.path} ${about.kohya} ${about.help} ${about.words}`.toLowerCase();
         const fits = view.words.length ? view.words.every((word) => text.includes(word)) : own <= allowed;
         field.classList.toggle("unseen-field", !fits);
         seen += fits ? 1 : 0;

@@ -140,6 +140,13 @@ def test_tiers_and_search_choose_what_is_seen(form: Page) -> None:
     form.locator("#search textarea, #search input").fill("min_snr")
     expect(form.locator("#f-noise-min_snr_gamma")).to_be_visible()
     expect(seen).to_have_count(1)
+    for words, found in (
+        ("adagrad", "optimizer-name"),
+        ("overfitting", "validation-stop"),
+        ("vram", "memory-attention"),
+    ):
+        form.locator("#search textarea, #search input").fill(words)
+        expect(form.locator(f"#f-{found}")).to_be_visible()
     form.locator("#search textarea, #search input").fill("zzzz")
     expect(form.locator("#nothing-found")).to_be_visible()
     form.locator("#search textarea, #search input").fill("")
@@ -228,6 +235,18 @@ def test_start_without_a_model_names_the_settings_and_leads_there(form: Page, se
     problems.get_by_role("button", name="Base model").click()
     expect(form.locator(field(form, "model.path"))).to_be_focused()
     assert not list(served.runs.glob("*/run.json"))
+
+
+def test_many_problems_push_no_card_out_of_the_column(form: Page) -> None:
+    form.set_viewport_size({"width": 1400, "height": 600})
+    for path, odd in (("training.length", "long"), ("network.rank", "0"), ("optimizer.learning_rate", "fast")):
+        form.locator(field(form, path)).fill(odd)
+    form.get_by_role("button", name="Start training").click()
+    expect(form.locator("#result .problems li")).to_have_count(5)
+    edges = form.locator("#right > .sheet").evaluate_all(
+        "cards => cards.map(card => card.getBoundingClientRect().left)"
+    )
+    assert len(edges) == 3 and len(set(edges)) == 1
 
 
 def test_the_page_is_light_quick_and_asks_no_other_host(chromium: Browser, served: Served) -> None:
