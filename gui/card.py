@@ -92,7 +92,10 @@ def _others(run: RunDir, view: RunView, found: tuple[Path, int] | None) -> str:
         if path is not None and path.is_file() and (found is None or path != found[0]):
             links.append(_link(path, event))
     return (
-        f"<details><summary>{len(links)} more saved files</summary><ul>{''.join(links)}</ul></details>" if links else ""
+        f"<details><summary>{len(links)} more saved file{'s' if len(links) > 1 else ''}</summary>"
+        f"<ul>{''.join(links)}</ul></details>"
+        if links
+        else ""
     )
 
 

@@ -114,7 +114,8 @@ def _line(state: RunState, view: RunView, waiting: Iterable[str]) -> str:
     if state.state not in ("starting", "running"):
         return ""
     asked = [_WAITING[word] for word in _WAITING if word in waiting]
-    return escape(" · ".join([*([view.phase] if view.phase else []), *asked]))
+    saved = [f"{view.saved[-1].file} saved"] if view.saved and not view.phase else []
+    return escape(" · ".join([*([view.phase] if view.phase else []), *saved, *asked]))
 
 
 _WAITING = {
@@ -129,18 +130,26 @@ def _figures(view: RunView, state: RunState) -> str:
     seconds = view.step_seconds
     speed = (f"{1 / seconds:.2f} it/s" if seconds < 1 else f"{seconds:.2f} s/it") if seconds else ""
     epochs = f" / {view.started.total_epochs:g}" if view.started else ""
-    groups = [(group.replace("_", " "), charts.number(pair[1][-1])) for group, pair in view.rates.items() if pair[1]]
+    groups = [(rate_name(group), charts.number(pair[1][-1])) for group, pair in view.rates.items() if pair[1]]
+    rates = [(f"LR, {group}" if len(groups) > 1 else "Learning rate", rate) for group, rate in groups]
+    none = "–" if state.state in ("starting", "running") else ""  # a cell that comes later would move the buttons below
     per_second = view.images_per_second
     rows = [
         ("Epoch", f"{view.epoch:.2f}{epochs}" if view.step else ""),
         ("Loss, smoothed", f"{smooth[-1][1]:.4f}" if smooth else ""),
-        *((f"LR, {group}" if len(groups) > 1 else "Learning rate", rate) for group, rate in groups),
+        *(rates or [("Learning rate", "")]),
         ("Speed", speed),
         ("Images", f"{per_second:.1f} /s" if per_second else ""),
         ("Device", (view.started.device if view.started else "") or state.device),
     ]
-    cells = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in rows if value)
+    told = [(name, value or none) for name, value in rows if value or none]
+    cells = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in told)
     return f'<dl class="figures">{cells}</dl>' if cells else ""
+
+
+def rate_name(group: str) -> str:
+    """What a group of trained weights is called beside its learning rate."""
+    return {"unet": "U-Net"}.get(group, group.replace("_", " "))
 
 
 def curves(view: RunView, log: bool) -> str:
@@ -156,8 +165,7 @@ def curves(view: RunView, log: bool) -> str:
     ]
     groups = view.rate_curves()
     rates = [
-        charts.Series(group.replace("_", " "), points, "line", 1 + i % 4)
-        for i, (group, points) in enumerate(groups.items())
+        charts.Series(rate_name(group), points, "line", 1 + i % 4) for i, (group, points) in enumerate(groups.items())
     ]
     return charts.line_chart(loss, title="Loss", height_px=260, log=log, x_end=end) + charts.line_chart(
         rates, title="Learning rate", height_px=130, x_end=end

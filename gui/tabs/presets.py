@@ -160,7 +160,12 @@ def _said(preset: Preset, title: str) -> str:
     rows = library.differences(preset)
     leaves = "This preset sends the run's curves to Weights & Biases." if preset.logging.wandb else ""
     told = text.paragraph(f"Loaded {title}. {len(rows)} settings differ from the defaults:", "good")
-    return told + (text.paragraph(leaves, "bad") if leaves else "") + _table(rows)
+    return told + _TO_THE_FORM + (text.paragraph(leaves, "bad") if leaves else "") + _table(rows)
+
+
+_TO_THE_FORM = (
+    f'<p><button type="button" class="jump" data-jump="{text.field_id("model.path")}">Go to the form</button></p>'
+)
 
 
 def _table(rows: Sequence[tuple[str, str, str]]) -> str:

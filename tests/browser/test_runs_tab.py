@@ -71,7 +71,7 @@ def test_a_run_is_shown_live(page: Page, served: Served, start: Start) -> None:
     under = page.locator("#run-progress .under").inner_text()
     assert "of 2000" in under and "left" in under
     figures = page.locator("#run-progress .figures").inner_text()
-    assert "it/s" in figures and "LR, unet" in figures and "fake device" in figures
+    assert "it/s" in figures and "LR, U-Net" in figures and "fake device" in figures
     expect(page.locator("#run-progress .state")).to_have_text("running")
     for number, kind in ((0, "line"), (0, "faint"), (1, "line")):
         route = page.locator("#run-curves figure").nth(number).locator(f"path.{kind}").first.get_attribute("d") or ""
