@@ -23,7 +23,7 @@ def write_whole(path: Path, data: bytes | str, sync: bool = False) -> None:
     """Write a file whole or not at all: a temporary neighbour, then `os.replace`, tried again for two seconds where
     another process holds the old one open (Windows). Two threads may write the same file."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
+    beside = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_native_id()}.tmp")
     try:
         with open(beside, "wb") as file:
             file.write(data.encode() if isinstance(data, str) else data)
