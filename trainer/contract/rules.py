@@ -258,8 +258,11 @@ FAMILY: tuple[FamilyRule, ...] = (_size_multiple, _sample_size)
 
 
 def _unusual_rate(preset: Preset) -> list[Problem]:
+    """Not told of a preset that a real run has proved with this rate."""
     optimizer = preset.optimizer
     row = catalog.find("optimizers", optimizer.name)
+    if preset.about.tested != Preset().about.tested:
+        return []
     if not isinstance(row, catalog.Optimizer) or row.low / 3 <= optimizer.learning_rate <= row.high * 3:
         return []
     why = f"{optimizer.learning_rate:g} is far from what is usual with {row.name}, {row.low:g} to {row.high:g}"

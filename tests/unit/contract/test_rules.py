@@ -168,3 +168,9 @@ def test_the_table_of_optimizers_is_that_of_the_installed_libraries() -> None:
     for name in list(table)[len(catalog.OPTIMIZERS) :]:
         assert name in supported
         assert list(table[name]) == arguments(typing.cast(type, pytorch_optimizer.load_optimizer(name))), name
+
+
+def test_a_proved_rate_is_not_called_unusual() -> None:
+    high = {"optimizer.learning_rate": 3e-3}
+    assert [note.path for note in rules.notes(resolved(high))] == ["optimizer.learning_rate"]
+    assert rules.notes(resolved({**high, "about.tested": "a run"})) == []
