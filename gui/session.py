@@ -204,7 +204,7 @@ def hints(full: Preset, family: Family) -> dict[str, str]:
         rule, value = item.default, value_at(full, item.path)
         if isinstance(rule, SameAs):
             followed = value_at(full, rule.path)
-            texts[item.path] = f"same as {BY_PATH[rule.path].setting.label} ({_plain(followed)})"
+            texts[item.path] = f"{_plain(followed)}, same as {BY_PATH[rule.path].setting.label.partition(' (')[0]}"
         elif isinstance(rule, ByFamily):
             texts[item.path] = f"{_plain(family.defaults[item.path])}, usual for {family.name}"
         elif isinstance(rule, UsualPrompts):

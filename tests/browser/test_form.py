@@ -110,7 +110,7 @@ def test_what_does_not_fit_stays_and_is_said_beside_the_field(form: Page) -> Non
     box.fill("12")
     expect(form.locator("#f-network-rank .wrong")).to_have_count(0)
     expect(form.locator(field(form, "network.alpha"))).to_have_attribute(
-        "placeholder", "same as Network rank (dimension) (12)"
+        "placeholder", "12, same as Network rank"
     )
 
 

@@ -71,7 +71,7 @@ def test_blank_fields_say_what_they_follow() -> None:
     draft.edit("network.rank", 12)
     draft.edit("captions.trigger", "zorb")
     said = hints(resolved(draft.preset, ROOT), default_family())
-    assert said["network.alpha"] == "same as Network rank (dimension) (12)"
+    assert said["network.alpha"] == "12, same as Network rank"
     assert said["dataset.resolution"].startswith("512")
     assert said["sampling.prompts"].startswith("zorb, ")
 
