@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 
 from gui.session import field_id, sentence
 from trainer.contract.problems import Problem
-from trainer.contract.settings import BY_PATH
+from trainer.contract.settings import BY_PATH, Folder
 
 
 def escape(value: object) -> str:
@@ -34,14 +34,16 @@ def label_of(path: str) -> str:
 
 def problem_list(problems: Sequence[Problem], heading: str = "") -> str:
     """Problems as a list; each names its setting by a button that leads to the field (page.js)."""
-    rows = [
-        f'<li><button type="button" class="jump" data-jump="{escape(field_id(problem.path))}">'
-        f"{escape(label_of(problem.path))}</button> {escape(sentence(problem))}</li>"
-        for problem in problems
-    ]
+    rows = [f"<li>{_named(problem.path)} {escape(sentence(problem))}</li>" for problem in problems]
     count = "1 problem" if len(rows) == 1 else f"{len(rows)} problems"
     title = escape(heading or f"{count} to solve first")
     return f'<div class="problems" role="alert"><strong>{title}</strong><ul>{"".join(rows)}</ul></div>'
+
+
+def _named(path: str) -> str:
+    if path not in BY_PATH and path.removeprefix("dataset.folders.") not in Folder.model_fields:
+        return f"<strong>{escape(path)}</strong>"  # no field to lead to
+    return f'<button type="button" class="jump" data-jump="{escape(field_id(path))}">{escape(label_of(path))}</button>'
 
 
 _LINE = re.compile(r"^(?P<key>[A-Za-z_][\w.-]*)(?P<is> = )(?P<value>.*)$")

@@ -193,7 +193,8 @@ def _card(entry: library.Entry) -> str:
         return (
             f"<article><h5>{text.escape(entry.title)}</h5>{text.problem_list(entry.faults, 'Not loadable')}</article>"
         )
-    key, tested = text.escape(entry.key), text.escape(entry.tested)
+    proved = entry.tested if entry.tested == "untested" else f"tested {entry.tested}"
+    key, tested = text.escape(entry.key), text.escape(proved)
     return (
         f'<article><button type="button" data-preset="{key}">Load</button><h5>{text.escape(entry.title)}</h5>'
         f'<span class="quiet">{text.escape(entry.path.name)} · {tested}</span>{about}</article>'

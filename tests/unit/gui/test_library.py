@@ -94,3 +94,10 @@ def test_nothing_from_outside_is_markup() -> None:
     ]
     for piece in pieces:
         assert "<img" not in piece and "&lt;img" in piece
+
+
+def test_a_problem_leads_to_its_field_where_there_is_one() -> None:
+    paths = ("network.rank", "dataset.folders.repeats", "netwrok", "dataset.folders.repeat")
+    told = text.problem_list([Problem(path, "no") for path in paths])
+    assert told.count("data-jump") == 2 and "f-network-rank" in told and "f-dataset-folders" in told
+    assert "<strong>netwrok</strong>" in told and "<strong>dataset.folders.repeat</strong>" in told
