@@ -22,7 +22,7 @@ from trainer.contract import preset as presets
 from trainer.contract.machine import load_machine
 from trainer.contract.parse import parse_gpus
 from trainer.contract.problems import Problem, Problems
-from trainer.contract.rundir import RunDir, find_runs, process_start, write_whole
+from trainer.contract.rundir import SAME_START_S, RunDir, find_runs, process_start, write_whole
 from trainer.contract.settings import Preset
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -198,7 +198,7 @@ def _processes(run: RunDir) -> list[psutil.Process]:
         if launcher is not None and launcher.poll() is None:
             tops.append(psutil.Process(launcher.pid))
         state = run.read_state()
-        if state.pid and abs(process_start(state.pid) - state.process_started) < 1.0:
+        if state.pid and abs(process_start(state.pid) - state.process_started) < SAME_START_S:
             trainer = psutil.Process(state.pid)
             above = trainer.parent()
             is_launcher = above is not None and str(run.path) in above.cmdline()

@@ -58,7 +58,7 @@ def train_with(bench: Bench, trained: Trained, loader: Loader, previews: Preview
     timesteps = grid(plan.preset.validation.timesteps, len(bench.family.process.betas))
 
     def measured(images: tuple[int, ...]) -> Measured:
-        batches = [loader.fixed([draw]) for draw in plan.fixed_draws(images)]
+        batches = (loader.fixed([draw]) for draw in plan.fixed_draws(images))
         return measure(update.measure, batches, timesteps)
 
     chosen = plan.preset.validation

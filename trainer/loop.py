@@ -64,7 +64,7 @@ def train(parts: Parts, steps: Steps) -> tuple[How, int]:
             if orders.save:
                 parts.save(step)
             metrics.start_clock()
-        if orders.stop or early:
+        if (orders.stop or early) and step < steps.total:
             return ("stopped" if orders.stop else "stopped early"), step
     metrics.tell_all()
     return "done", steps.total

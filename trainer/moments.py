@@ -71,7 +71,9 @@ class Keeper:
         return self._write(step, names.final_file(self.name), "final").name
 
     def lowest_as_final(self, step: int) -> str:
-        """The adapter of the lowest validation loss under the final name; returns the file's name."""
+        """The adapter of the lowest validation loss under the final name, and the last one under its step's, so that
+        nothing is lost; returns the final file's name."""
+        self._write(step, names.step_file(self.name, step), "in between")
         path, began = self.folder / names.final_file(self.name), time.monotonic()
         data = (self.folder / names.lowest_file(self.name)).read_bytes()
         write_whole(path, data, sync=True)

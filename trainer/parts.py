@@ -113,6 +113,11 @@ class Family(Protocol):
         """Captions -> conditioning; with gradients through the text encoder where `train`."""
         ...
 
+    @property
+    def vocabulary(self) -> str:
+        """What the tokenizer's vocabulary is told apart by: captions encoded with another one are other captions."""
+        ...
+
     def count_tokens(self, caption: str) -> int:
         """Tokens of a caption without begin and end marks."""
         ...

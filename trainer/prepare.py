@@ -94,19 +94,20 @@ def sources(family: Family, plan: Plan, machine: Machine, progress: Progress) ->
     """Latents and text, from the caches as far as they are there. To be called before an adapter is attached."""
     preset = plan.preset
     paths = [image.path for image in plan.images]
+    device = next(family.parts["vae"].parameters()).device.type  # what computed a value decides its last bits
     superfluous: tuple[str, ...] = ()
     check_live(plan, progress)
     latents: Latents = LiveLatents(paths, family)
     if plan.latents_cached:
-        cache = Cache(machine.cache, "latents", fingerprint(family.parts["vae"]))
+        cache = Cache(machine.cache, "latents", f"{fingerprint(family.parts['vae'])}-{device}")
         latents = prepare_latents(plan.latent_pool(), paths, family, cache, preset.memory.vae_batch_size, progress)
         superfluous += ("vae",)
     encoders = tuple(sorted(name for name in family.parts if name.startswith("te")))
     text: Text = LiveText(family, preset.network.text_encoder)
     if plan.text_mode != "live":
         marks = "-".join(fingerprint(family.parts[name]) for name in encoders)
-        facts = (preset.captions.clip_skip, preset.captions.max_tokens, preset.precision.compute)
-        cache = Cache(machine.cache, "text", f"{marks}-{facts}")
+        facts = (family.vocabulary, preset.captions.clip_skip, preset.captions.max_tokens, preset.precision.compute)
+        cache = Cache(machine.cache, "text", f"{marks}-{facts}-{device}")
         text = prepare_text(plan.caption_pool(), family, cache, progress)
         superfluous += encoders
     return Sources(latents, text, superfluous)

@@ -245,7 +245,7 @@ def test_requests_that_came_early_wait_for_the_first_step(train_here: Train) -> 
 
 
 def test_a_loss_that_is_no_number_ends_the_run_in_plain_words(train_here: Train) -> None:
-    settings = {"optimizer.name": "SGD", "optimizer.learning_rate": 100.0, "optimizer.args": {"momentum": 0.9}}
+    settings = {"optimizer.name": "SGD", "optimizer.learning_rate": 100.0, "optimizer.args": {"momentum": 1.5}}
     settings |= {"optimizer.max_grad_norm": 0.0, "schedule.name": "constant", "schedule.warmup": 0}
     run = train_here({**settings, "training.length": "60 steps", "saving.every": "1 step", "saving.keep_last": 1})
     state = run.read_state()

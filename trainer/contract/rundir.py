@@ -16,6 +16,9 @@ from typing import Any, Literal
 State = Literal["starting", "running", "done", "stopped", "failed", "interrupted"]
 Request = Literal["stop", "save", "sample"]
 
+SAME_START_S = 10.0
+"""Two readings of one process's start time differ by less, even where the clock was set meanwhile (WSL, NTP)."""
+
 EXIT_DONE, EXIT_CRASHED, EXIT_SETTINGS, EXIT_DATA, EXIT_STOPPED = 0, 1, 2, 3, 130
 
 
@@ -162,7 +165,7 @@ class RunDir:
     def process_runs(self) -> bool:
         """Whether the trainer that wrote `run.json` is alive: same pid *and* same start time."""
         state = self.read_state()
-        return state.pid > 0 and abs(process_start(state.pid) - state.process_started) < 1.0
+        return state.pid > 0 and abs(process_start(state.pid) - state.process_started) < SAME_START_S
 
     def current_state(self) -> RunState:
         """`run.json`, with "interrupted" for a run whose process is gone without a word. A run that has not written its

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import groupby
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import torch
 from PIL import Image
@@ -124,6 +124,16 @@ def _fault(path: Path) -> BrokenImage | None:
     return None
 
 
+class Missing(NamedTuple):
+    """A look that the cache lacks. `key`: where it will be kept; `seed`: of the VAE's noise, from the image's content
+    and the look alone, so that it is the same for every VAE and on every device."""
+
+    place: Place
+    draw: Draw
+    key: str
+    seed: int
+
+
 def prepare_latents(
     draws: Iterable[Draw],
     paths: Sequence[Path],
@@ -141,9 +151,12 @@ def prepare_latents(
     if any(draw.rotate or draw.jitter != (1.0, 1.0, 1.0) for _, draw in wanted):
         raise ValueError("rotated or coloured looks cannot be cached")
     held: dict[Place, Tensor] = {}
-    missing: list[tuple[Place, Draw, str]] = []
+    missing: list[Missing] = []
     broken: dict[int, BrokenImage] = {}
-    for image, rows in groupby(wanted, key=lambda row: row[0][0]):
+    images = [(image, list(rows)) for image, rows in groupby(wanted, key=lambda row: row[0][0])]
+    for done, (image, rows) in enumerate(images, start=1):
+        if progress:
+            progress("looking images up in the cache", done, len(images))
         try:
             content = hash_bytes(read_bytes(paths[image]))
         except BrokenImage as error:
@@ -153,7 +166,7 @@ def prepare_latents(
             key = cache.key(content, *spot[1:])
             found = cache.get(key)
             if found is None:
-                missing.append((spot, draw, key))
+                missing.append(Missing(spot, draw, key, number(content, *spot[1:]) % 2**32))
             else:
                 held[spot] = found[_ENCODED]
     _encode(missing, paths, family, cache, batch_size, held, broken, progress)
@@ -163,7 +176,7 @@ def prepare_latents(
 
 
 def _encode(
-    missing: list[tuple[Place, Draw, str]],
+    missing: list[Missing],
     paths: Sequence[Path],
     family: Family,
     cache: Cache,
@@ -173,9 +186,9 @@ def _encode(
     progress: Progress | None,
 ) -> None:
     """Encode what is missing, bucket by bucket; the next group is decoded while the VAE works on this one."""
-    by_bucket = sorted(missing, key=lambda row: (row[0][3], row[0]))
+    by_bucket = sorted(missing, key=lambda row: (row.place[3], row.place))
     groups = []
-    for _, rows in groupby(by_bucket, key=lambda row: row[0][3]):
+    for _, rows in groupby(by_bucket, key=lambda row: row.place[3]):
         bucket = list(rows)
         groups += [bucket[i : i + batch_size] for i in range(0, len(bucket), batch_size)]
     done = 0
@@ -186,23 +199,23 @@ def _encode(
             if index + 2 < len(groups):
                 ahead.append(pool.submit(_decode, groups[index + 2], paths))
             good = [(row, values) for row, values in zip(group, pixels) if isinstance(values, Tensor)]
-            broken |= {row[0][0]: error for row, error in zip(group, pixels) if isinstance(error, BrokenImage)}
+            broken |= {row.place[0]: error for row, error in zip(group, pixels) if isinstance(error, BrokenImage)}
             if good:
-                seeds = [int(row[2][:8], 16) for row, _ in good]
+                seeds = [row.seed for row, _ in good]
                 latents_BCHW = family.encode_images(torch.stack([values for _, values in good]), seeds).float().cpu()
                 for (row, _), latents_CHW in zip(good, latents_BCHW):
-                    held[row[0]] = latents_CHW.clone()
-                    cache.put(row[2], {_ENCODED: latents_CHW})
+                    held[row.place] = latents_CHW.clone()
+                    cache.put(row.key, {_ENCODED: latents_CHW})
             done += len(group)
             if progress:
                 progress("encoding images", done, len(missing))
 
 
-def _decode(group: Sequence[tuple[Place, Draw, str]], paths: Sequence[Path]) -> list[Tensor | BrokenImage]:
+def _decode(group: Sequence[Missing], paths: Sequence[Path]) -> list[Tensor | BrokenImage]:
     decoded: list[Tensor | BrokenImage] = []
-    for _, draw, _ in group:
+    for row in group:
         try:
-            decoded.append(to_tensor(_look(open_image(paths[draw.image]), draw)))
+            decoded.append(to_tensor(_look(open_image(paths[row.draw.image]), row.draw)))
         except BrokenImage as error:
             decoded.append(error)
     return decoded

@@ -6,6 +6,7 @@ Legend: B captions, P pieces of a caption, T tokens (77 a piece), D width.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,11 @@ def _fetched() -> Path | None:
     except Exception:
         return None
     return Path(files[0]).parent
+
+
+def vocabulary_hash(tokenizer: Any) -> str:
+    """16 bytes in hex over all tokens and their numbers."""
+    return blake2b(repr(sorted(tokenizer.get_vocab().items())).encode(), digest_size=16).hexdigest()
 
 
 def token_ids(tokenizer: Any, caption: str) -> list[int]:

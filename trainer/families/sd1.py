@@ -146,6 +146,11 @@ class StableDiffusion1:
         pixels: Tensor = vae.decode(latents, return_dict=False)[0]
         return (pixels / 2 + 0.5).clamp(0, 1).cpu()
 
+    @property
+    def vocabulary(self) -> str:
+        """A hash of the tokens and their numbers."""
+        return clip.vocabulary_hash(self._tokenizer)
+
     def count_tokens(self, caption: str) -> int:
         """CLIP's tokens of a caption, without begin and end marks."""
         return len(clip.token_ids(self._tokenizer, caption))

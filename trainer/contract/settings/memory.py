@@ -51,4 +51,5 @@ class Memory(Section):
             needs=Needs("memory.cache_latents", (True,), "latents are not cached"),
         ),
     ] = 1
-    """Images that the VAE encodes at once while the cache is built. Larger is faster on a big card."""
+    """Images that the VAE encodes at once while the cache is built. Larger is faster on a big card; the last bits of a
+    latent then depend on which images were encoded together."""
