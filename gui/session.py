@@ -238,6 +238,8 @@ def recall(context: Context) -> Draft:
         for path, content in kept.items():
             if path in BY_PATH:
                 draft.edit(path, content)
+        if isinstance(proof := kept.get(TESTED), str):  # what was kept is what was proved: filling it in is no change
+            draft.preset, draft.shown[TESTED] = with_values(draft.preset, {TESTED: proof}), proof
     except (OSError, ValueError, AttributeError, TypeError):
         return Draft(opened=True)
     draft.offers = {}

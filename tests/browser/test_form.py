@@ -249,6 +249,13 @@ def test_many_problems_push_no_card_out_of_the_column(form: Page) -> None:
     assert len(edges) == 3 and len(set(edges)) == 1
 
 
+def test_start_stays_in_sight_in_a_long_form(form: Page) -> None:
+    form.get_by_text("Expert", exact=True).click()
+    form.locator("#f-hardware-gpus").scroll_into_view_if_needed()
+    expect(form.get_by_role("button", name="Start training")).to_be_in_viewport()
+    expect(form.locator("#f-model-path")).not_to_be_in_viewport()
+
+
 def test_the_page_is_light_quick_and_asks_no_other_host(chromium: Browser, served: Served) -> None:
     context = chromium.new_context()
     page = context.new_page()

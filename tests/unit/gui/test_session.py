@@ -130,6 +130,17 @@ def test_the_form_comes_back_as_it_was_left(context: Context) -> None:
     assert back.shown == draft.shown and back.preset == draft.preset and list(back.faults) == ["network.rank"]
 
 
+def test_a_proved_preset_comes_back_proved(context: Context) -> None:
+    draft = Draft()
+    draft.replace(load(ROOT / "presets" / "demo.toml"))
+    remember(draft, context)
+    again = recall(context)
+    assert again.preset.about.tested == draft.preset.about.tested != "untested"
+    again.edit("network.rank", 4)
+    remember(again, context)
+    assert recall(context).preset.about.tested == "untested"
+
+
 @pytest.mark.parametrize("text", ["", "[1, 2]", '{"network.rank": {}}', '{"no.such": 1}', "\x00", '"x"'])
 def test_a_spoilt_memory_of_the_form_is_no_obstacle(context: Context, text: str) -> None:
     path = context.machine.runs.parent / "user" / "form.json"
