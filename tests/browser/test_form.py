@@ -109,9 +109,7 @@ def test_what_does_not_fit_stays_and_is_said_beside_the_field(form: Page) -> Non
     toml_says(form, "rank = 8")
     box.fill("12")
     expect(form.locator("#f-network-rank .wrong")).to_have_count(0)
-    expect(form.locator(field(form, "network.alpha"))).to_have_attribute(
-        "placeholder", "12, same as Network rank"
-    )
+    expect(form.locator(field(form, "network.alpha"))).to_have_attribute("placeholder", "12, same as Network rank")
 
 
 def test_help_shows_on_hover_and_on_focus(form: Page) -> None:
