@@ -6,7 +6,7 @@ import signal
 import sys
 import time
 from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -16,7 +16,7 @@ from rich.console import Console
 
 from trainer.contract import preset as presets
 from trainer.contract.events import Event, Failed, Reader, Saved
-from trainer.contract.problems import Problems
+from trainer.contract.problems import Problem, Problems
 from trainer.contract.rundir import EXIT_CRASHED, EXIT_DONE, EXIT_SETTINGS, EXIT_STOPPED, RunDir, RunState
 from trainer.contract.settings import Preset
 from trainer.plan.plan import Plan, describe, examine
@@ -93,14 +93,42 @@ def _runs(options: Namespace) -> Path | None:
 
 
 def _checked(options: Namespace) -> tuple[Preset, Plan]:
-    """The resolved preset and its plan; Problems holds everything that is wrong with them."""
-    preset = presets.load(Path(options.preset))
+    """The resolved preset and its plan; Problems holds everything that is wrong with them, whichever check found it."""
+    faults: list[Problem] = []
+    preset = _as_far_as_possible(lambda: presets.load(_preset_file(options.preset)), faults)
     if options.set:
-        preset = presets.absolute_paths(presets.apply_set(preset, options.set), Path.cwd())
+        preset = _as_far_as_possible(lambda: presets.apply_set(preset, options.set), faults)
+        preset = presets.absolute_paths(preset, Path.cwd())
     if options.name:
         preset = presets.with_values(preset, {"saving.name": options.name})
-    resolved, _, plan = examine(preset)
+    try:
+        resolved, _, plan = examine(preset)
+    except Problems as error:
+        told = {fault.path for fault in faults}
+        raise Problems([*faults, *(each for each in error.problems if each.path not in told)]) from None
+    if faults:
+        raise Problems(faults)
     return resolved, plan
+
+
+def _as_far_as_possible(make: Callable[[], Preset], faults: list[Problem]) -> Preset:
+    """What `make` gives, or what is left of it without its faults, which are noted. Problems where nothing is left."""
+    try:
+        return make()
+    except Problems as error:
+        if error.rest is None:
+            raise Problems([*faults, *error.problems]) from None
+        faults += error.problems
+        rest: Preset = error.rest
+        return rest
+
+
+def _preset_file(name: str) -> Path:
+    """The file that `--preset` means: a path, or the bare name of one in `presets/` or `presets/user/`."""
+    folder = jobs.ROOT / "presets"
+    named = [folder / f"{name}.toml", folder / "user" / f"{name}.toml"]
+    bare = Path(name).name == name and not Path(name).exists()
+    return next((path for path in named if bare and path.is_file()), Path(name))
 
 
 class Interrupts:

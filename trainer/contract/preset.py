@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import textwrap
 import tomllib
@@ -35,7 +36,11 @@ def load(path: Path) -> Preset:
             raise Problems([Problem("preset", f"{path} is a folder", "name the .toml file in it")]) from None
         why = error.strerror or str(error)
         raise Problems([Problem("preset", f"{path} cannot be read: {why}", "check its name and its rights")]) from None
-    return absolute_paths(loads(text), Path(path).resolve().parent)
+    base = Path(path).resolve().parent
+    try:
+        return absolute_paths(loads(text), base)
+    except Problems as faults:
+        raise Problems(faults.problems, absolute_paths(faults.rest, base) if faults.rest else None) from None
 
 
 def loads(text: str) -> Preset:
@@ -56,14 +61,30 @@ def _toml_hint(error: str, text: str) -> str:
 def build(values: Mapping[str, Any]) -> Preset:
     """A preset from nested plain values. Unknown names, wrong types and ranges are all collected, then raised."""
     values = dict(values)
-    problems = version_problems(values) or unknown_names(values)
+    problems, known = version_problems(values) or unknown_names(values), known_only(values)
     try:
-        preset = Preset.model_validate(known_only(values))
+        preset = Preset.model_validate(known)
     except ValidationError as error:
-        raise Problems([*problems, *from_pydantic(error)]) from None
+        problems += from_pydantic(error)
+        preset = _without(known, error)
     if problems:
-        raise Problems(problems)
+        raise Problems(problems, preset)
     return preset
+
+
+def _without(known: Mapping[str, Any], error: ValidationError) -> Preset:
+    """The preset with its faulty values left at their defaults."""
+    values: dict[Any, Any] = copy.deepcopy(dict(known))
+    for fault in error.errors(include_url=False):
+        section, name, *place = [*fault["loc"], "", ""]
+        rows = values.get(section, {}).get(name) if isinstance(values.get(section), dict) else None
+        if isinstance(rows, list) and isinstance(place[0], int) and isinstance(rows[place[0]], dict):
+            rows[place[0]].pop(place[1], None)
+        elif isinstance(values.get(section), dict):
+            values[section].pop(name, None)
+        else:
+            values.pop(section, None)
+    return Preset.model_validate(values)
 
 
 def value_at(preset: Preset, path: str) -> Any:
@@ -104,9 +125,9 @@ def with_values(preset: Preset, changes: Mapping[str, Any]) -> Preset:
     try:
         changed = build({"format": preset.format, **values})
     except Problems as more:
-        raise Problems([*problems, *more.problems]) from None
+        raise Problems([*problems, *more.problems], more.rest) from None
     if problems:
-        raise Problems(problems)
+        raise Problems(problems, changed)
     return changed
 
 

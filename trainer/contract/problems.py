@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 Kind = Literal["settings", "data", "model"]
 
@@ -24,11 +24,15 @@ class Problem:
 
 
 class Problems(Exception):
-    """All problems at once, raised before anything is loaded."""
+    """All problems at once, raised before anything is loaded.
 
-    def __init__(self, problems: Sequence[Problem]) -> None:
+    `rest`: what is left of a preset without its faulty values, where there is such a rest: further checks go on with
+    it, so that they need no second round."""
+
+    def __init__(self, problems: Sequence[Problem], rest: Any = None) -> None:
         super().__init__("\n".join(str(problem) for problem in problems))
         self.problems: tuple[Problem, ...] = tuple(problems)
+        self.rest = rest
 
     @property
     def exit_code(self) -> int:

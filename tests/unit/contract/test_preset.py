@@ -190,3 +190,12 @@ def test_every_fault_of_a_change_is_told_at_once() -> None:
     with pytest.raises(Problems) as caught:
         preset.apply_set(preset.build({}), ["network.rnk=4", "training.seed=x", "schedule.warmup=200"])
     assert [problem.path for problem in caught.value.problems] == ["network.rnk", "training.seed", "schedule.warmup"]
+
+
+def test_what_is_left_without_the_faults_can_be_checked_on() -> None:
+    text = '[network]\nrnak = 3\nrank = "x"\nalpha = 4\n[[dataset.folders]]\npath = "a"\nrepeats = "q"\n'
+    with pytest.raises(Problems) as caught:
+        preset.loads(text)
+    rest = caught.value.rest
+    assert rest.network == preset.build({"network": {"alpha": 4}}).network
+    assert [folder.path for folder in rest.dataset.folders] == ["a"]
