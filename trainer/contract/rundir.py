@@ -147,6 +147,10 @@ class RunDir:
         self.write_state(state)
         return state
 
+    def events_bytes(self) -> int:
+        """Length of `events.jsonl`; 0 where there is none yet."""
+        return self.events.stat().st_size if self.events.is_file() else 0
+
     def request(self, what: Request, text: str = "") -> None:
         """Ask the trainer for something; it is read at the next step boundary."""
         write_whole(self.control / what, text)
@@ -172,7 +176,7 @@ class RunDir:
         pid within two minutes counts as gone too."""
         state = self.read_state()
         if state.state in ("starting", "running"):
-            young = state.pid == 0 and time.time() - state.created < 120
+            young = state.pid == 0 and time.time() - max(state.created, state.started) < 120
             if not young and not self.process_runs():
                 return replace(state, state="interrupted", cause=state.cause or "its process is gone")
         return state

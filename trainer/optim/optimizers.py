@@ -107,13 +107,19 @@ def applied_rates(optimizer: torch.optim.Optimizer) -> dict[str, float]:
 def weights_for_use(optimizer: torch.optim.Optimizer) -> Iterator[None]:
     """Within it the parameters are those to validate, sample and save with.
 
-    Schedule-free optimizers train at another point than the average that is their result (arXiv 2405.15682)."""
+    Schedule-free optimizers train at another point than the average that is their result (arXiv 2405.15682). Their way
+    back is off by the last bits, so that the parameters are put back as they were."""
     for_use, for_training = getattr(optimizer, "eval", None), getattr(optimizer, "train", None)
     if for_use is None or for_training is None:
         yield
         return
+    parameters = [value for group in optimizer.param_groups for value in group["params"]]
+    trained = [value.detach().clone() for value in parameters]
     for_use()
     try:
         yield
     finally:
         for_training()
+        with torch.no_grad():
+            for value, before in zip(parameters, trained):
+                value.copy_(before)
