@@ -25,6 +25,7 @@ LAYERS = {
     "control": 3,
     "update": 4,
     "moments": 4,
+    "resume": 4,
     "prepare": 4,
     "device": 3,
     "loop": 5,

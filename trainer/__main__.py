@@ -14,7 +14,8 @@ import traceback
 from dataclasses import dataclass
 from pathlib import Path
 
-from trainer.contract.events import Event, Failed, Finished, Writer
+from trainer.contract import checkpoints
+from trainer.contract.events import Event, Failed, Finished, Resumed, Writer
 from trainer.contract.problems import Problems
 from trainer.contract.rundir import EXIT_CRASHED, EXIT_DONE, EXIT_STOPPED, RunDir, State, process_start
 
@@ -60,11 +61,14 @@ def _main_process(run: RunDir) -> int:
     from trainer.sinks.console import ConsoleLines
     from trainer.sinks.fan import Fan
 
-    began = time.time()
+    began, again = time.time(), run.events_bytes() > 0
+    step = checkpoints.rewind(run)
     run.update_state(state="running", pid=os.getpid(), process_started=process_start(os.getpid()), started=began)
     counter = StepCounter()
     fan = Fan([counter, Writer(run.events), ConsoleLines()])
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # until the loop has its own: KeyboardInterrupt
+    if again:
+        fan(Resumed(step=step))
     try:
         from trainer.run import train
 
@@ -72,8 +76,11 @@ def _main_process(run: RunDir) -> int:
         end = End("done" if EXIT_CODES[result.how] == EXIT_DONE else "stopped", EXIT_CODES[result.how])
         last: Event = Finished(step=result.step, how=result.how, file=result.file, seconds=time.time() - began)
     except KeyboardInterrupt:
-        end = End("stopped", EXIT_STOPPED, "stopped before the first step")
-        last = Finished(how="stopped", seconds=time.time() - began)
+        run.take("stop")
+        end = End(
+            "stopped", EXIT_STOPPED, f"stopped before step {step + 1}" if step else "stopped before the first step"
+        )
+        last = Finished(step=step, how="stopped", seconds=time.time() - began)
     except BaseException as error:  # whatever ended the run has to be told
         end = how_it_failed(error)
         last = Failed(step=counter.step, cause=end.cause, problems=list(end.problems), exit_code=end.exit_code)

@@ -24,6 +24,7 @@ class Orders:
     validate: bool = False
     sample: bool = False
     save: bool = False
+    state: bool = False
     stop: bool = False
 
 
@@ -46,7 +47,7 @@ class Turn:
 
 
 class Control:
-    """Orders after each step, from `turns` ("validate", "sample", "save"), the run's control files and signals."""
+    """Orders after each step, from `turns` ("validate", "sample", "save", "state"), control files and signals."""
 
     def __init__(self, run: RunDir, ranks: Ranks, turns: dict[str, Turn]) -> None:
         self._run, self._ranks, self._turns = run, ranks, turns
@@ -64,7 +65,7 @@ class Control:
     def after(self, step: int) -> Orders:
         """The orders after `step`, the same in every process."""
         mine = self._read(step) if self._ranks.main else Orders()
-        return Orders(*self._ranks.from_main((mine.validate, mine.sample, mine.save, mine.stop)))
+        return Orders(*self._ranks.from_main((mine.validate, mine.sample, mine.save, mine.state, mine.stop)))
 
     def before_the_first(self) -> bool:
         """Whether the run was asked to stop before its first step. Other requests wait for that step."""
@@ -77,6 +78,7 @@ class Control:
             validate=due.get("validate", False),
             sample=self._run.take("sample") is not None or due.get("sample", False),
             save=self._run.take("save") is not None or due.get("save", False),
+            state=due.get("state", False),
             stop=self._stop_asked(),
         )
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from trainer.contract.events import RunStarted
+from trainer.contract.events import RunStarted, Sampled, read
 from trainer.contract.families import by_name
 from trainer.contract.machine import load_machine
 from trainer.contract.settings import parse_interval
@@ -17,9 +17,11 @@ from trainer.optim.schedule import Scheduler
 from trainer.parts import Network
 from trainer.plan.draws import number
 from trainer.plan.plan import Plan
+from trainer.plan.steps import due_steps
 from trainer.sampling.previews import Previews
 from trainer.saving.hashes import BackgroundHash
 from trainer.saving.metadata import RunFacts, adapter_metadata, optimizer_text
+from trainer.saving.state import Held
 from trainer.validation.measure import Result as Measured
 from trainer.validation.measure import grid, measure
 from trainer.validation.stopping import EarlyStopping
@@ -29,6 +31,7 @@ from . import loop
 from .bench import ROOT, Bench
 from .control import Control, Turn
 from .moments import Checker, Keeper, in_use, lay_out, preview
+from .resume import States
 from .update import Update
 
 
@@ -78,14 +81,23 @@ def train_with(bench: Bench, trained: Trained, loader: Loader, previews: Preview
             if ranks.main:
                 keeper.save(step)
 
+    states = States(bench.run, Held(network.modules, optimizer, update.scaler, checker), plan, emit)
+
+    def keep_state(step: int) -> None:
+        if ranks.main:
+            states.write(step)
+
+    after = states.restore()
+    if previews and after:
+        previews.remember(event for event in read(bench.run.events) if isinstance(event, Sampled))
     control = Control(bench.run, ranks, turns(plan))
     control.listen()
-    emit(started(bench, optimizer))
+    emit(started(bench, optimizer, after))
     if control.before_the_first():
-        return Result("stopped", 0, "")
-    if 0 in plan.samples:
+        return Result("stopped", after, bench.run.read_state().adapter if after else "")
+    if 0 in plan.samples and not after:
         draw(0)
-    if 0 in plan.validations:
+    if 0 in plan.validations and not after:
         validate(0)
     network.training(True)
     parts = loop.Parts(
@@ -100,8 +112,11 @@ def train_with(bench: Bench, trained: Trained, loader: Loader, previews: Preview
         emit=emit,
         fp16=plan.preset.precision.compute == "fp16",
         late=bench.device.type != "cpu",
+        state=keep_state,
     )
-    how, step = loop.train(parts, plan.steps)
+    how, step = loop.train(parts, plan.steps, after)
+    if ranks.main:
+        states.write_last(step, how)
     with in_use(network, optimizer):
         file = finish(bench, keeper, checker, step) if ranks.main else ""
     if previews:
@@ -143,15 +158,17 @@ def turns(plan: Plan) -> dict[str, Turn]:
         "validate": (preset.validation.every, plan.validations if plan.held_out else None),
         "sample": (preset.sampling.every, plan.samples),
         "save": (preset.saving.every, plan.checkpoints),
+        "state": (preset.saving.state_every, due_steps(preset.saving.state_every, plan.steps)),
     }
     return {name: Turn(steps, parse_interval(every)) for name, (every, steps) in due.items() if steps is not None}
 
 
-def started(bench: Bench, optimizer: torch.optim.Optimizer) -> RunStarted:
-    """The event that says what is about to be trained."""
+def started(bench: Bench, optimizer: torch.optim.Optimizer, after: int = 0) -> RunStarted:
+    """The event that says what is about to be trained, after the steps that have been done."""
     plan = bench.plan
     trained = sum(value.numel() for group in optimizer.param_groups for value in group["params"])
     return RunStarted(
+        step=after,
         name=str(plan.preset.saving.name),
         total_steps=plan.steps.total,
         steps_per_epoch=plan.steps.per_epoch,

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from trainer.contract.events import Event, StepDone, Warned
 from trainer.plan.steps import Steps
 
-from .control import Control
+from .control import Control, Orders
 from .update import Outcome
 
 How = Literal["done", "stopped", "stopped early"]
@@ -27,8 +27,9 @@ class Parts:
 
     `update`: one optimizer update. `take(step)`: (its micro-batches, looks over all processes). `set_rate(step)`:
     before the update; `rates()`: what it applies, by group. `validate`, `preview` and `save` do their work at a step
-    and tell of it by events; `validate` returns whether early stopping wants the run to end. `fp16`: an update may be
-    skipped. `late`: the device works by itself, so a step's figures are read when the next one is on its way."""
+    and tell of it by events; `validate` returns whether early stopping wants the run to end; `state` keeps what a later
+    process needs to go on. `fp16`: an update may be skipped. `late`: the device works by itself, so a step's figures
+    are read when the next one is on its way."""
 
     update: Callable[[int, Sequence[Any], int], Outcome]
     take: Callable[[int], tuple[Sequence[Any], int]]
@@ -41,21 +42,24 @@ class Parts:
     emit: Callable[[Event], None]
     fp16: bool = False
     late: bool = False
+    state: Callable[[int], None] = lambda step: None
 
 
-def train(parts: Parts, steps: Steps) -> tuple[How, int]:
-    """Train to the last step, or until somebody says stop; returns how it ended and the last step done."""
+def train(parts: Parts, steps: Steps, after: int = 0) -> tuple[How, int]:
+    """Train to the last step, or until somebody says stop; returns how it ended and the last step done.
+
+    `after`: steps that an earlier process has done."""
     metrics = Metrics(parts, steps)
     if parts.control.before_the_first():
-        return "stopped", 0
+        return "stopped", after
     metrics.start_clock()
-    for step in range(1, steps.total + 1):
+    for step in range(after + 1, steps.total + 1):
         parts.set_rate(step)
         outcome = parts.update(step, *parts.take(step))
         metrics.take(step, outcome)
         orders = parts.control.after(step)
         early = False
-        if orders.validate or orders.sample or orders.save or orders.stop:
+        if orders != Orders():
             metrics.tell_all()
             if orders.validate:
                 early = parts.validate(step)
@@ -63,6 +67,8 @@ def train(parts: Parts, steps: Steps) -> tuple[How, int]:
                 parts.preview(step)
             if orders.save:
                 parts.save(step)
+            if orders.state:
+                parts.state(step)
             metrics.start_clock()
         if (orders.stop or early) and step < steps.total:
             return ("stopped" if orders.stop else "stopped early"), step

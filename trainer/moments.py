@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -128,6 +129,15 @@ class Checker:
             self._told = True
             self.emit(Warned(step=step, text=verdict.text, setting="validation.stop"))
         return verdict.stop
+
+    def state(self) -> dict[str, Any]:
+        """What a resumed run needs; plain values."""
+        return {**self.stopping.state(), "told": self._told}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take what `state` gave."""
+        self.stopping.restore(state)
+        self._told = bool(state["told"])
 
     @property
     def has_lowest(self) -> bool:

@@ -72,6 +72,11 @@ class Update:
         self._optimizer, self._clipping, self._ranks, self._random = optimizer, clipping, ranks, random
         self._parameters: list[nn.Parameter] = [p for group in optimizer.param_groups for p in group["params"]]
 
+    @property
+    def scaler(self) -> torch.amp.GradScaler | None:
+        """The loss scaling, whose scale changes from step to step."""
+        return self._clipping.scaler
+
     def __call__(self, step: int, batches: Sequence[Any], looks: int) -> Outcome:
         """Do the update. `batches`: this process's `data.loader.Batch`es; `looks`: those of all processes."""
         if self._random:

@@ -35,6 +35,13 @@ class RunStarted(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Resumed(Event):
+    """The run goes on after `step`; what events had been written after that step lie in `events.lost.jsonl`."""
+
+    kind: ClassVar[str] = "resumed"
+
+
+@dataclass(frozen=True, kw_only=True)
 class Phase(Event):
     """A part of the start-up or end, for people to read: "loading the model", "encoding 12 of 40 images"."""
 
@@ -123,7 +130,8 @@ class Finished(Event):
 
 
 KINDS: dict[str, type[Event]] = {
-    kind.kind: kind for kind in (RunStarted, Phase, StepDone, Validated, Sampled, Saved, Warned, Failed, Finished)
+    kind.kind: kind
+    for kind in (RunStarted, Resumed, Phase, StepDone, Validated, Sampled, Saved, Warned, Failed, Finished)
 }
 
 

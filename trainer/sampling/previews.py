@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -113,6 +113,14 @@ class Previews:
             self._first[key] = path
         self._last[key] = (step, path)
         return path
+
+    def remember(self, drawn: Iterable[Sampled]) -> None:
+        """Take what an earlier process of this run has drawn, so that before and after can be laid side by side."""
+        for event in drawn:
+            for file, key in zip(event.files, zip(event.prompts, event.seeds)):
+                if event.step == 0:
+                    self._first[key] = self._folder / file
+                self._last[key] = (event.step, self._folder / file)
 
     def sheet(self) -> Path | None:
         """Write before | after of the prompts that were drawn before the first step and since; None without any."""

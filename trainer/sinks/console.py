@@ -11,6 +11,7 @@ from trainer.contract.events import (
     Failed,
     Finished,
     Phase,
+    Resumed,
     RunStarted,
     Sampled,
     Saved,
@@ -40,6 +41,7 @@ def _failed(event: Failed) -> str:
 
 LINES: dict[type[Event], Callable[..., str]] = {
     RunStarted: _started,
+    Resumed: lambda event: f"going on after step {event.step}",
     Phase: lambda event: event.text,
     StepDone: _step,
     Validated: lambda event: f"step {event.step}: validation loss {event.loss:.4f} ± {event.error:.4f}",

@@ -12,6 +12,7 @@ from trainer.contract.events import (
     Finished,
     Phase,
     Reader,
+    Resumed,
     RunStarted,
     Sampled,
     Saved,
@@ -25,6 +26,7 @@ from trainer.contract.events import (
 )
 
 ONE_OF_EACH: list[Event] = [
+    Resumed(step=7),
     RunStarted(name="a", total_steps=3, steps_per_epoch=1, total_epochs=3.0, images=4, versions={"torch": "2"}),
     Phase(text="loading", done=1, of=2),
     StepDone(step=1, epoch=0.5, loss=0.25, learning_rate={"unet": 1e-4}, grad_norm=None),

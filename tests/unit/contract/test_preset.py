@@ -24,7 +24,7 @@ def bounded(item: Item) -> st.SearchStrategy[Any]:
     """Any value that the declaration of a setting allows."""
     if item.path in ("training.length",):
         return EVERY.filter(lambda text: text != "never")
-    if item.name == "every":
+    if item.name in ("every", "state_every"):
         return EVERY
     if item.options:
         return st.sampled_from(item.options)

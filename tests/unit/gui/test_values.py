@@ -18,6 +18,7 @@ WORDS = {
     "training.length": ["1500 steps", "1 epoch", "12 epochs"],
     "sampling.every": ["never", "250 steps", "10 minutes"],
     "saving.every": ["1 epoch", "30 minutes"],
+    "saving.state_every": ["never", "10 minutes", "200 steps"],
     "validation.every": ["never", "50 steps"],
 }
 LINE = st.text(st.characters(exclude_categories=("Cs", "Cc", "Zl", "Zp")), max_size=30)

@@ -27,6 +27,14 @@ class Saving(Section):
     ] = 0
     """Number of in-between files that are kept; older ones are removed. 0 keeps all."""
 
+    state_every: Annotated[Every, Setting("Save the full state every", kohya="save_state", tier="advanced")] = (
+        "10 minutes"
+    )
+    """How often everything that is needed to go on exactly is saved: "10 minutes", "200 steps", "1 epoch" or "never".
+    After a crash at most the work since then is repeated. It lies in the run folder's checkpoints and takes about six
+    times the size of a LoRA saved in fp16 with AdamW; the last two are kept, one when the run is done. A run that you
+    stop saves it in any case; one that is done, unless this is "never"."""
+
     title: Annotated[str, Setting("Title", kohya="metadata_title", tier="expert")] = ""
     """Title in the file's metadata. Empty: the file name."""
 
