@@ -36,7 +36,7 @@ def first_process(argv):
     except KeyboardInterrupt:
         print("\nInterrupted. Starting again completes the installation.", file=sys.stderr)
         return commandline.STOPPED
-    if options.update and options.preset is None and options.test is None:
+    if options.update and options.preset is None and options.resume is None and options.test is None:
         print("Loratory is up to date. Start it with: python launch.py")
         return commandline.DONE
     return continue_with(str(python), argv)
@@ -82,7 +82,7 @@ def second_process(argv):
         from trainer import testing
 
         return testing.run(Path(ROOT), options.test)
-    if options.preset is None and options.stop is None:
+    if options.preset is None and options.stop is None and options.resume is None:
         from gui import app
 
         return app.main(options)
@@ -90,6 +90,8 @@ def second_process(argv):
 
     if options.stop is not None:
         return headless.stop(options)
+    if options.resume is not None:
+        return headless.resume(options)
     return headless.check(options) if options.check else headless.main(options)
 
 

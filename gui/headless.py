@@ -70,6 +70,19 @@ def stop(options: Namespace) -> int:
     return outcome[0]
 
 
+def resume(options: Namespace) -> int:
+    """`--resume RUN`: go on with a run that ended before its last step, and wait. RUN as for `--stop`."""
+    with _told_on_stderr() as outcome:
+        run = jobs.find(options.resume, _runs(options))
+        if run is None:
+            print(f"There is no run {options.resume!r}.", file=sys.stderr)
+            return EXIT_SETTINGS
+        step = jobs.resume(run)
+        print(f"Run folder: {run.path}\nGoing on after step {step}.", flush=True)
+        return follow(run, new_only=True)
+    return outcome[0]
+
+
 @contextmanager
 def _told_on_stderr() -> Iterator[list[int]]:
     """Problems become one list on stderr and an exit code, in the list that is handed out."""
@@ -163,10 +176,12 @@ class Interrupts:
         return self.count
 
 
-def follow(run: RunDir) -> int:
-    """Show a run until its end; returns its exit code."""
+def follow(run: RunDir, new_only: bool = False) -> int:
+    """Show a run until its end; returns its exit code. `new_only`: what an earlier process has written is left out."""
     view = make_view(Console())
     reader, told, seen = Reader(run.events), 0, list[Event]()
+    if new_only:
+        reader.offset = run.events_bytes()
     try:
         with Interrupts(run, view) as interrupts:
             last_life = time.monotonic()

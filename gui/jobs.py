@@ -10,19 +10,20 @@ import contextlib
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import psutil
 
-from trainer.contract import families
+from trainer.contract import checkpoints, families
 from trainer.contract import preset as presets
 from trainer.contract.machine import load_machine
 from trainer.contract.parse import parse_gpus
 from trainer.contract.problems import Problem, Problems
-from trainer.contract.rundir import SAME_START_S, RunDir, find_runs, process_start, write_whole
+from trainer.contract.rundir import SAME_START_S, Request, RunDir, find_runs, process_start, write_whole
 from trainer.contract.settings import Preset
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -73,6 +74,32 @@ def start(preset: Preset, name: str = "", runs: Path | None = None) -> RunDir:
         fix = "choose another folder with --runs, or make room or rights there"
         raise Problems([Problem("runs", f"the run folder in {folder} cannot be written: {error}", fix)]) from None
     return run
+
+
+def resume(run: RunDir) -> int:
+    """Go on with a run that ended before its last step, in its own folder; returns at once, with the step after which
+    it goes on: that of its newest full state, 0 without one. The threads stay as many as before, or other bits would
+    come out. Problems where the run is alive or done, or its folder cannot be read."""
+    try:
+        state, preset = run.current_state(), presets.load(run.preset)
+        if state.state == "done":
+            raise Problems([Problem("run", f"{run.id} cannot go on: it is done", "start a new run")])
+        if state.state in ("starting", "running") or alive(run):
+            raise Problems([Problem("run", f"{run.id} is still at work", "stop it first, or let it go on")])
+        chosen = devices(preset.hardware.gpus)
+        count = state.threads or threads(preset, chosen)
+        step = checkpoints.rewind(run)
+        for request in get_args(Request):
+            run.take(request)  # what was asked of the process that is gone
+        run.update_state(
+            state="starting", pid=0, process_started=0.0, started=time.time(), ended=0.0, exit_code=None, cause="",
+            step=step,
+        )  # fmt: skip
+        launch(run, command(run, chosen, count), {**environment(preset, chosen), "OMP_NUM_THREADS": str(count)})
+    except (OSError, ValueError, TypeError) as error:
+        fix = "make its files readable and writable, or start a new run"
+        raise Problems([Problem("run", f"{run.path} cannot go on: {error}", fix)]) from None
+    return step
 
 
 def resolve(preset: Preset, name: str = "") -> Preset:

@@ -52,7 +52,7 @@ class Watcher:
     def __init__(self, runs: Path) -> None:
         self.runs = Path(runs)
         self.lock = threading.RLock()
-        self._views: OrderedDict[str, tuple[Reader, RunView]] = OrderedDict()
+        self._views: OrderedDict[str, tuple[Reader, RunView, float]] = OrderedDict()
         self._known: dict[str, _Known] = {}
 
     def run(self, run_id: str) -> RunDir | None:
@@ -103,14 +103,17 @@ class Watcher:
             return None
 
     def view(self, run: RunDir) -> RunView:
-        """The run's view, with all events that are there by now. A file that was cut short is read anew."""
+        """The run's view, with all events that are there by now. The file of a run that was resumed was cut: it is read
+        anew."""
+        state = self.state(run)
+        began = state.started if state else 0.0
         with self.lock:
-            reader, view = self._views.pop(run.id, (None, None))
-            if reader is None or view is None or _size(run.events) < reader.offset:
+            reader, view, then = self._views.pop(run.id, (None, None, 0.0))
+            if reader is None or view is None or began != then or _size(run.events) < reader.offset:
                 reader, view = Reader(run.events), RunView()
             for event in reader.new():
                 view.add(event)
-            self._views[run.id] = (reader, view)
+            self._views[run.id] = (reader, view, began)
             while len(self._views) > KEPT_VIEWS:
                 self._views.popitem(last=False)
             return view

@@ -15,13 +15,14 @@ from typing import NoReturn
 DONE, CRASHED, BAD_SETTINGS, BAD_DATA, STOPPED = 0, 1, 2, 3, 130
 
 EPILOG = """\
-without --preset, --check, --stop or --test the web page opens at http://127.0.0.1:7860 (or the next free port).
+without --preset, --stop, --resume or --test the web page opens at http://127.0.0.1:7860 (or the next free port).
 
 examples:
   python launch.py                                            the web page
   python launch.py --preset presets/demo.toml                 train the demo
   python launch.py --preset my.toml --set network.rank=8 training.seed=7 --name try-2
   python launch.py --preset my.toml --check                   what would be trained, without training
+  python launch.py --resume latest                            go on with the newest run that was interrupted or stopped
   python launch.py --help network.rank                        what a setting does
 
 a value that begins with a dash is written with an equals sign: --name=-x
@@ -63,6 +64,9 @@ def build_parser() -> argparse.ArgumentParser:
     train.add_argument("--check", action="store_true", help="check everything and print the plan; trains nothing")
     train.add_argument("--name", help="name of the adapter and the run")
     train.add_argument("--stop", metavar="RUN", help="end a run after the step in hand, with everything saved")
+    train.add_argument(
+        "--resume", metavar="RUN", help="go on with a run that was stopped or interrupted, from its last full state"
+    )
     train.add_argument("--runs", metavar="DIR", help="folder of the runs (default: runs beside launch.py)")
     page = parser.add_argument_group("the page")
     page.add_argument(
@@ -95,7 +99,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     """
     parser = build_parser()
     options = parser.parse_args(list(argv))
-    actions = [name for name in ("preset", "stop", "test") if getattr(options, name) is not None]
+    actions = [name for name in ("preset", "stop", "resume", "test") if getattr(options, name) is not None]
     if len(actions) > 1:
         parser.error(f"--{actions[0]} and --{actions[1]} cannot be used together")
     if options.preset is None:

@@ -15,6 +15,8 @@ from gui import card, charts, jobs, panels
 from gui.context import Context
 from gui.runview import RunView
 from gui.watch import Watcher, console_tail, pending
+from trainer.contract import checkpoints
+from trainer.contract.problems import Problems
 from trainer.contract.rundir import Request, RunDir, RunState
 
 CSS = charts.CSS + (Path(__file__).with_suffix(".css")).read_text(encoding="utf-8")
@@ -79,6 +81,7 @@ class _Controls:
     save: gr.Button
     sample: gr.Button
     end: gr.Button
+    resume: gr.Button
 
 
 def build(context: Context) -> RunsTab:
@@ -105,7 +108,7 @@ def build(context: Context) -> RunsTab:
         run_id = str(event._data.get("run", ""))
         return [run_id, *look(run_id, logarithmic, known)]
 
-    outputs = [*(areas[name] for name in PARTS), controls.row, controls.end, sent]
+    outputs = [*(areas[name] for name in PARTS), controls.row, controls.end, controls.resume, sent]
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "queue": False}
     inputs = [chosen, log, sent]
     page = Building.root_block
@@ -123,6 +126,7 @@ def build(context: Context) -> RunsTab:
     for button, what in asked:
         button.click(_asker(watching, what), inputs, outputs, **quiet)
     controls.end.click(_ender(watching), inputs, outputs, **quiet)
+    controls.resume.click(_resumer(watching), inputs, outputs, **quiet)
     return RunsTab(chosen)
 
 
@@ -138,7 +142,8 @@ def _controls() -> _Controls:
         end = gr.Button(
             "End at once, lose the step in hand", variant="stop", size="sm", visible=False, elem_id="run-end"
         )
-    return _Controls(row, stop, save, sample, end)
+    resume = gr.Button("Continue", variant="primary", size="sm", visible=False, elem_id="run-resume")
+    return _Controls(row, stop, save, sample, end, resume)
 
 
 def _news(watching: Watcher, run_id: str, log: bool, known: dict[str, Any]) -> list[Any]:
@@ -157,6 +162,10 @@ def _news(watching: Watcher, run_id: str, log: bool, known: dict[str, Any]) -> l
     for name, shown in (("controls", alive), ("end", stopping)):
         answers.append(gr.skip() if told.get(name) == shown else gr.update(visible=shown))
         told[name] = shown
+    label = _resume_label(watching, run)
+    same = told.get("resume", "") == label
+    answers.append(gr.skip() if same else gr.update(value=label or "Continue", visible=bool(label)))
+    told["resume"] = label
     return [*answers, told if told != known else gr.skip()]
 
 
@@ -165,6 +174,15 @@ def _alive(watching: Watcher, run: RunDir | None) -> tuple[bool, bool]:
     state = watching.state(run) if run else None
     alive = state is not None and state.state in ("starting", "running")
     return alive, alive and run is not None and "stop" in pending(run)
+
+
+def _resume_label(watching: Watcher, run: RunDir | None) -> str:
+    """What the button says that goes on with a run; "" for one that is at work, done or not to be read."""
+    state = watching.state(run) if run else None
+    if run is None or state is None or state.state not in ("interrupted", "stopped", "failed"):
+        return ""
+    found = checkpoints.newest(run)
+    return f"Continue from step {found.step}" if found else "Start again from step 0: no state was saved"
 
 
 def _run_parts(watching: Watcher, run: RunDir | None, log: bool, seconds: float) -> dict[str, str]:
@@ -206,3 +224,16 @@ def _ender(watching: Watcher) -> Callable[..., list[Any]]:
         return _news(watching, run_id, log, known)
 
     return end
+
+
+def _resumer(watching: Watcher) -> Callable[..., list[Any]]:
+    def resume(run_id: str, log: bool, known: dict[str, Any]) -> list[Any]:
+        run = watching.run(run_id) or watching.run(watching.first_choice())
+        if _resume_label(watching, run) and run is not None:
+            try:
+                jobs.resume(run)
+            except Problems as problems:
+                raise gr.Error(str(problems)) from None
+        return _news(watching, run_id, log, known)
+
+    return resume

@@ -39,6 +39,13 @@ def test_nothing_is_the_page_on_this_computer_only():
     assert (options.listen, options.port, options.set) == ("127.0.0.1", None, [])
 
 
+def test_a_run_to_resume_stands_alone(capsys):
+    assert commandline.parse(["--resume", "latest", "--runs", "r"]).resume == "latest"
+    with pytest.raises(SystemExit):
+        commandline.parse(["--resume", "a", "--preset", "b"])
+    assert "--preset and --resume cannot be used together" in capsys.readouterr().err
+
+
 def test_everything_behind_test_goes_to_pytest():
     assert commandline.parse(["--test"]).test == []
     assert commandline.parse(["--test", "-k", "lora", "--maxfail=1", "--help"]).test == [

@@ -1,0 +1,233 @@
+"""Stopped or killed, resumed, and equal in every bit to the run that was left alone."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import of_kind, same_bits, tensors, wait_until
+
+from gui import jobs
+from trainer.contract import checkpoints
+from trainer.contract.events import Event, Failed, Finished, Resumed, RunStarted, Sampled, StepDone, Validated, read
+from trainer.contract.problems import Problems
+from trainer.contract.rundir import RunDir, find_runs, write_whole
+from trainer.contract.settings import Preset
+
+Train = Callable[..., RunDir]
+ACCUMULATED = {"training.batch_size": 2, "training.accumulate": 3, "training.length": "6 steps", "schedule.warmup": 20}
+"""16 images: 8 batches, 3 steps an epoch, the last of two batches; steps 1, 2, 4 and 5 lie within an epoch."""
+PATIENCE_S = 120
+
+
+@pytest.fixture
+def stop_after(monkeypatch: pytest.MonkeyPatch) -> Callable[[RunDir, int], None]:
+    """`stop_after(run, step)`: that run is asked to stop when its step event comes, as by a click at that moment."""
+    from trainer.sinks.fan import Fan
+
+    wanted: dict[Path, int] = {}
+    before = Fan.__call__
+
+    def heard(fan: Fan, event: Event) -> None:
+        before(fan, event)
+        for path, step in list(wanted.items()):
+            if isinstance(event, StepDone) and event.step == step:
+                del wanted[path]
+                RunDir(path).request("stop")
+
+    monkeypatch.setattr(Fan, "__call__", heard)
+    return lambda run, step: wanted.update({run.path: step})
+
+
+@pytest.fixture
+def resume() -> Callable[[RunDir], RunDir]:
+    """Go on with a run in this process, as `python -m trainer` does."""
+    from trainer.__main__ import main
+
+    def go_on(run: RunDir) -> RunDir:
+        main(["trainer", str(run.path)])
+        return run
+
+    return go_on
+
+
+def figures(run: RunDir) -> list[Event]:
+    """What the steps and checks measured; the clock left out."""
+    kinds = (StepDone, Validated)
+    events = [event for event in read(run.events) if isinstance(event, kinds)]
+    return [replace(event, time=0.0, **({"seconds": 0.0} if isinstance(event, StepDone) else {})) for event in events]
+
+
+def assert_equal(run: RunDir, whole: RunDir) -> None:
+    """The run ended well, with the adapter and the figures of the one that was left alone."""
+    assert run.read_state().exit_code == whole.read_state().exit_code == 0, run.read_state().cause
+    assert same_bits(run, whole)
+    assert figures(run) == figures(whole)
+
+
+def state_files(run: RunDir) -> list[str]:
+    return sorted(path.name for path in run.checkpoints.iterdir())
+
+
+@pytest.fixture
+def interrupted(train_here: Train, stop_after: Callable[[RunDir, int], None], resume: Callable[[RunDir], RunDir]):
+    """`interrupted(changes, 2, 4)`: a run that is stopped after steps 2 and 4 and resumed each time."""
+
+    def run(changes: dict[str, Any], *steps: int) -> RunDir:
+        stopped = train_here(changes, before=lambda folder: stop_after(folder, steps[0]))
+        for i, step in enumerate(steps):
+            assert (stopped.read_state().state, stopped.read_state().step) == ("stopped", step)
+            if i + 1 < len(steps):
+                stop_after(stopped, steps[i + 1])
+            resume(stopped)
+        assert [event.step for event in of_kind(stopped, Resumed)] == list(steps)
+        return stopped
+
+    return run
+
+
+def test_stopped_anywhere_in_an_epoch_and_with_accumulation(train_here: Train, interrupted: Train) -> None:
+    whole = train_here(ACCUMULATED)
+    for steps in [(1,), (2,), (3,), (4,), (5,), (1, 4), (2, 3, 5)]:
+        assert_equal(interrupted(ACCUMULATED, *steps), whole)
+
+
+@pytest.mark.parametrize(
+    ("name", "rate"),
+    [("AdamW", 3e-3), ("Prodigy", 1.0), ("ScheduleFreeAdamW", 3e-3), ("AdamW8bit", 3e-3), ("Lion", 1e-3)],
+)
+def test_optimizers_go_on_exactly(train_here: Train, interrupted: Train, name: str, rate: float) -> None:
+    changes = {"optimizer.name": name, "optimizer.learning_rate": rate, "training.length": "7 steps"}
+    changes |= {"schedule.name": "constant", "schedule.warmup": 0, "network.rank": 16, "saving.every": "2 steps"}
+    changes |= {"network.text_encoder": name != "Prodigy", "network.dropout": 0.1, "network.alpha": 0.3}
+    assert_equal(interrupted(changes, 2, 5), train_here(changes))
+
+
+def test_eight_bit_states_are_in_eight_bits_and_go_on_exactly(train_here: Train, interrupted: Train) -> None:
+    changes = {"optimizer.name": "AdamW8bit", "optimizer.args": {"min_8bit_size": 1}, "training.length": "6 steps"}
+    run = interrupted(changes, 3)
+    assert_equal(run, train_here(changes))
+    from safetensors.torch import load_file
+
+    kept = load_file(checkpoints.newest(run).path)
+    assert any(str(value.dtype) == "torch.uint8" for value in kept.values())
+
+
+def test_checks_samples_and_what_early_stopping_remembers_go_on(train_here: Train, interrupted: Train) -> None:
+    changes = {"validation.split": "4 images", "validation.every": "1 step", "validation.timesteps": 1}
+    changes |= {"validation.patience": 3, "validation.stop": "stop and keep the lowest", "training.length": "12 steps"}
+    changes |= {"optimizer.learning_rate": 0.5, "schedule.warmup": 50, "sampling.every": "4 steps"}
+    changes |= {"sampling.at_start": True}
+    whole = train_here(changes)
+    assert of_kind(whole, Finished)[0].how == "stopped early"
+    last = of_kind(whole, Validated)[-1].step
+    assert last < 12
+    run = interrupted(changes, last - 1)
+    assert_equal(run, whole)
+    assert [event.step for event in of_kind(run, Sampled)] == [event.step for event in of_kind(whole, Sampled)]
+    assert of_kind(run, Finished)[-1].how == "stopped early"
+    assert (run.samples / "before-after.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_fp16_goes_on_with_its_loss_scale(train_here: Train, interrupted: Train) -> None:
+    changes = {"precision.compute": "fp16", "training.length": "4 steps"}
+    assert_equal(interrupted(changes, 2), train_here(changes))
+
+
+def test_states_are_few_and_come_when_due(train_here: Train, stop_after: Callable[[RunDir, int], None]) -> None:
+    changes = {"saving.state_every": "1 step", "training.length": "6 steps"}
+    stopped = train_here(changes, before=lambda run: stop_after(run, 4))
+    assert state_files(stopped) == ["state-step00000003.safetensors", "state-step00000004.safetensors"]
+    assert state_files(train_here(changes)) == ["state-step00000006.safetensors"]
+    done = train_here({"saving.state_every": "never"})
+    assert not done.checkpoints.exists()
+
+
+def test_a_cut_state_gives_way_to_the_one_before(
+    train_here: Train, stop_after: Callable[[RunDir, int], None], resume: Callable[[RunDir], RunDir]
+) -> None:
+    changes = {"saving.state_every": "1 step", "training.length": "6 steps"}
+    run = train_here(changes, before=lambda run: stop_after(run, 4))
+    newest = run.checkpoints / "state-step00000004.safetensors"
+    newest.write_bytes(newest.read_bytes()[:-100])
+    resume(run)
+    assert [event.step for event in of_kind(run, Resumed)] == [3]
+    lost = read(run.path / "events.lost.jsonl")
+    assert [event.step for event in lost if isinstance(event, StepDone)] == [4]
+    assert_equal(run, train_here(changes))
+
+
+def test_without_a_state_it_begins_again(
+    train_here: Train, stop_after: Callable[[RunDir, int], None], resume: Callable[[RunDir], RunDir]
+) -> None:
+    run = train_here(before=lambda run: stop_after(run, 2))
+    for path in run.checkpoints.iterdir():
+        path.unlink()
+    resume(run)
+    assert [event.step for event in of_kind(run, Resumed)] == [0]
+    assert_equal(run, train_here())
+
+
+def test_a_stop_before_the_first_new_step_keeps_everything(
+    train_here: Train, stop_after: Callable[[RunDir, int], None], resume: Callable[[RunDir], RunDir]
+) -> None:
+    run = train_here(before=lambda run: stop_after(run, 2))
+    run.request("stop")
+    resume(run)
+    assert (run.read_state().state, run.read_state().step) == ("stopped", 2)
+    assert_equal(resume(run), train_here())
+
+
+def test_a_changed_recipe_is_refused_by_name(
+    train_here: Train, stop_after: Callable[[RunDir, int], None], resume: Callable[[RunDir], RunDir]
+) -> None:
+    run = train_here(before=lambda run: stop_after(run, 2))
+    text = run.preset.read_text(encoding="utf-8")
+    assert "\nseed = " in text
+    changed = text.replace("accumulate = 1", "accumulate = 2").replace("max_grad_norm = 1.0", "max_grad_norm = 0.5")
+    write_whole(run.preset, changed)
+    resume(run)
+    problems = of_kind(run, Failed)[-1].problems
+    assert run.read_state().exit_code == 2
+    assert {line.split(":")[0] for line in problems} == {"training.accumulate", "optimizer.max_grad_norm"}
+    write_whole(run.preset, text)
+    assert_equal(resume(run), train_here())
+
+
+def test_alive_and_done_runs_are_refused(train_here: Train) -> None:
+    run = train_here()
+    with pytest.raises(Problems, match="it is done"):
+        jobs.resume(run)
+    me = run.read_state()
+    run.update_state(state="running", pid=os.getpid(), process_started=jobs.process_start(os.getpid()))
+    assert me.state == "done"
+    with pytest.raises(Problems, match="still"):
+        jobs.resume(run)
+
+
+def test_killed_and_resumed_by_the_launcher(tmp_path: Path, small: Callable[..., Preset], train_here: Train) -> None:
+    """A real trainer process, ended by SIGKILL in the middle of its work."""
+    changes = {"training.length": "60 steps", "saving.state_every": "7 steps", "network.rank": 2}
+    runs = tmp_path / "killed"
+    run = jobs.start(small(changes), runs=runs)
+    try:
+        wait_until(lambda: sum(isinstance(event, StepDone) for event in read(run.events)) >= 16, PATIENCE_S)
+        jobs.kill(run)
+        assert run.current_state().state == "interrupted"
+        done = max(event.step for event in of_kind(run, StepDone))
+        assert done < 60
+        step = jobs.resume(run)
+        assert step % 7 == 0 and 0 < step <= done and done - step < 7
+        wait_until(lambda: run.read_state().exit_code is not None, PATIENCE_S)
+    finally:
+        for found in find_runs(runs):
+            jobs.kill(found)
+    assert [event.step for event in of_kind(run, StepDone)] == list(range(1, 61))
+    assert [event.step for event in of_kind(run, Resumed)] == [step]
+    assert len(of_kind(run, RunStarted)) == 2
+    assert_equal(run, train_here(changes))
+    assert tensors(run)
