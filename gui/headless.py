@@ -239,6 +239,7 @@ def _tell_results(run: RunDir, state: RunState, seen: list[Event]) -> None:
     """Where the adapter, the pictures and the run folder are."""
     if state.exit_code == EXIT_STOPPED:
         print(f"Stopped after step {state.step} of {state.total_steps}.")
+        print(f'To go on: python launch.py --resume "{run.path}"')
     saved = [event for event in seen if isinstance(event, Saved)]
     files = {event.file: event for event in saved if event.what in ADAPTERS}
     for name, event in sorted(files.items(), key=lambda pair: ADAPTERS.index(pair[1].what)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -10,10 +11,14 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from playwright.sync_api import Page, expect
+from safetensors.numpy import save_file
 from served import Served
 
+from trainer.contract import checkpoints
+from trainer.contract.events import Resumed, read
 from trainer.contract.rundir import RunDir
 
 pytestmark = pytest.mark.browser
@@ -270,3 +275,30 @@ def test_the_chart_reads_out_its_values(page: Page, served: Served, start: Start
     assert box is not None
     page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     expect(plot.locator(".at:hover span")).to_contain_text(re.compile(r"step \d+\s+smoothed 0\.\d+"))
+
+
+def test_a_run_that_ended_too_soon_is_offered_to_go_on(page: Page, served: Served, start: Start) -> None:
+    """A killed one from its newest state, or from the beginning; not one that runs or is done."""
+    done, killed = start("done", "--steps", "3"), start("killed", "--steps", "5000")
+    open_runs(page, served)
+    choose(page, killed)
+    reached(page, 2)
+    button = page.locator("#run-resume")
+    expect(button).to_be_hidden()
+    os.kill(killed.read_state().pid, signal.SIGTERM if os.name == "nt" else signal.SIGKILL)
+    expect(button).to_have_text("Start again from step 0: no state was saved", timeout=15_000)
+    choose(page, done)
+    expect(page.locator("#run-progress .state")).to_have_text("done", timeout=15_000)
+    expect(button).to_be_hidden()
+    killed.checkpoints.mkdir()
+    facts = {"format": 1, "step": 2, "events_bytes": killed.events_bytes()}
+    save_file({"x": np.zeros(2)}, checkpoints.path_of(killed, 2), {checkpoints.FACTS: json.dumps(facts)})
+    choose(page, killed)
+    expect(button).to_have_text("Continue from step 2")
+    button.click()
+    expect(page.locator("#run-progress .state")).to_have_text("failed", timeout=90_000)  # its preset names no model
+    assert killed.read_state().exit_code == 2
+    events = read(killed.events)
+    assert [event.step for event in events if isinstance(event, Resumed)] == [2]
+    assert page.locator("#run-ending").inner_text().startswith("Failed")
+    expect(button).to_have_text("Continue from step 2")

@@ -215,3 +215,15 @@ def test_smoothing_does_not_lag() -> None:
     wild = [math.sin(n * n) for n in steps]
     forward, back = curves.smooth(steps, wild, 401), curves.smooth(steps, wild[::-1], 401)
     assert [y for _, y in forward] == pytest.approx([y for _, y in back][::-1])
+
+
+def test_a_resumed_run_is_read_anew_even_where_its_file_has_grown_since(run: RunDir) -> None:
+    watcher = watch.Watcher(run.path.parent)
+    write(run, started(), *(step(n, 0.5) for n in range(1, 6)))
+    assert list(watcher.view(run).steps) == [1, 2, 3, 4, 5]
+    lines = run.events.read_bytes().splitlines(keepends=True)
+    run.events.write_bytes(b"".join(lines[:3]))
+    alive(run, started=2000.0)
+    write(run, ev.Resumed(step=2), *(step(n, 0.25) for n in range(3, 10)))
+    view = watcher.view(run)
+    assert list(view.steps) == list(range(1, 10)) and list(view.losses)[:3] == [0.5, 0.5, 0.25]
