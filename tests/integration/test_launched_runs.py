@@ -11,7 +11,7 @@ from typing import Any
 
 import psutil
 import pytest
-from conftest import (
+from whole_runs import (
     DEMO,
     SMALL,
     assert_no_half_files,

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ROOT, largest_difference, of_kind, same_bits, tensors
+from whole_runs import ROOT, largest_difference, of_kind, same_bits, tensors
 
 from trainer.contract.events import Failed, Finished, RunStarted, Sampled, Saved, StepDone, Validated, Warned, read
 from trainer.contract.rundir import RunDir

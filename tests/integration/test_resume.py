@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import of_kind, same_bits, tensors, wait_until
+from whole_runs import of_kind, same_bits, tensors, wait_until
 
 from gui import jobs
 from trainer.contract import checkpoints
