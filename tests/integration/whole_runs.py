@@ -26,6 +26,7 @@ SMALL = {
     "training.batch_size": 2,
     "network.rank": 4,
     "network.conv_rank": 0,
+    "optimizer.learning_rate": 3e-3,
     "sampling.every": "never",
     "sampling.at_start": False,
     "sampling.steps": 2,
