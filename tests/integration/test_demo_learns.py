@@ -25,7 +25,7 @@ SEEDS = (1, 2, 3)
 LOSS_LEFT = 0.5
 """Held-out loss after training, at most this share of the untouched model's."""
 RING_BEFORE, RING_AFTER = 0.2, 0.3
-"""Mean ring score over the prompts: below before, above after. Measured: 0.06 untouched, 0.40 and 0.53 with two seeds."""
+"""Mean ring score over the prompts: below before, above after. Measured: 0.06 before, 0.40 and 0.53 with two seeds."""
 GROUNDS = ("green", "yellow", "black", "orange", "pink", "purple") * 2
 MODES = {
     "files": ([f"{TRIGGER} on a {ground} background" for ground in GROUNDS], True),
