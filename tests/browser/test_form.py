@@ -176,7 +176,7 @@ def test_a_preset_replaces_every_value_and_the_plan_follows(form: Page) -> None:
     form.locator('[data-preset="shipped/demo"]').click()
     expect(form.locator("#preset-said")).to_contain_text("Loaded Demo")
     open_tab(form, "Train")
-    expect(form.locator(field(form, "network.rank"))).to_have_value("8")
+    expect(form.locator(field(form, "network.rank"))).to_have_value("16")
     expect(form.locator("#plan")).to_contain_text("Images: 16")
     assert "left over" not in form.locator("#toml").inner_text()
     form.reload()

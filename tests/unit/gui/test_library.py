@@ -79,7 +79,7 @@ def test_dropped_files_are_read_or_refused(tmp_path: Path) -> None:
 def test_differences_name_what_is_not_at_its_default() -> None:
     preset = load(Path(__file__).resolve().parents[3] / "presets" / "demo.toml")
     found = {path: (value, default) for path, value, default in library.differences(preset)}
-    assert found["network.rank"] == ("8", "16") and "schedule.name" not in found
+    assert found["network.conv_rank"] == ("16", "0") and "schedule.name" not in found
     assert library.differences(Preset()) == []
 
 
