@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from gui import panels
-from gui.runview import RunView
-from gui.text import escape
 from trainer.contract import preset
 from trainer.contract.events import Sampled, Saved
 from trainer.contract.problems import Problems
 from trainer.contract.rundir import RunDir, RunState
+from trainer.report.view import RunView
+from trainer.report.words import escape, size
 
 
 def ending(run: RunDir, state: RunState, view: RunView, lines: list[str]) -> str:
@@ -64,7 +64,7 @@ def _use(run: RunDir, path: Path, count: int) -> str:
     word = _copyable(trigger) if trigger else "none: it always applies"
     prompt = _copyable(f"<lora:{path.stem}:1.0>" + (f" {trigger}" if trigger else ""))
     rows = [
-        ("LoRA file", f"<b>{escape(path.name)}</b> ({panels.size(count)})"),
+        ("LoRA file", f"<b>{escape(path.name)}</b> ({size(count)})"),
         ("Where it lies", _copyable(str(path))),
         ("Trigger word", word),
         ("Strength to try", "1.0 first; 0.6 to 0.8 where it takes over the picture"),
@@ -100,9 +100,7 @@ def _others(run: RunDir, view: RunView, found: tuple[Path, int] | None) -> str:
 
 
 def _link(path: Path, event: Saved) -> str:
-    what = f"step {event.step}, {panels.size(path.stat().st_size)}" + (
-        "" if event.what == "in between" else f", {event.what}"
-    )
+    what = f"step {event.step}, {size(path.stat().st_size)}" + ("" if event.what == "in between" else f", {event.what}")
     url = escape(panels.file_url(path))
     return f'<li><a href="{url}" download="{escape(path.name)}">{escape(path.name)}</a> ({escape(what)})</li>'
 

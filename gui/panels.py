@@ -7,39 +7,24 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
-from gui import charts
-from gui.runview import RunView
-from gui.text import escape
 from gui.watch import Row
 from trainer.contract.events import Sampled
 from trainer.contract.rundir import RunDir, RunState
+from trainer.report import charts
+from trainer.report.view import RunView
+from trainer.report.words import duration, escape
 
 WORDS = {
     "starting": "starting",
     "running": "running",
     "done": "done",
     "stopped": "stopped",
+    "paused": "paused",
     "failed": "failed",
     "interrupted": "interrupted",
 }
 SHOWN_GROUPS = 6
 """Rounds of samples that are open; the ones between them and the first are folded away."""
-
-
-def duration(seconds: float) -> str:
-    """1:05, 12:30, 2:05:00."""
-    whole = max(0, round(seconds))
-    hours, minutes, rest = whole // 3600, whole % 3600 // 60, whole % 60
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
-
-
-def size(count: int) -> str:
-    """9.4 MB, 288 MB, 620 kB; 10^6 bytes each MB, as file managers and download pages count."""
-    for unit, factor in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if count >= factor:
-            value = count / factor
-            return f"{value:.1f} {unit}" if value < 100 else f"{value:.0f} {unit}"
-    return f"{count} bytes"
 
 
 def when(seconds: float) -> str:

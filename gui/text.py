@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import html
 import re
 from collections.abc import Iterable, Sequence
 
 from gui.session import field_id, sentence
 from trainer.contract.problems import Problem
 from trainer.contract.settings import BY_PATH, Folder
-
-
-def escape(value: object) -> str:
-    """Text for HTML: names, captions, prompts, paths and logs are never markup."""
-    return html.escape(str(value), quote=True)
+from trainer.report.words import escape
 
 
 def paragraph(text: str, kind: str = "quiet") -> str:

@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from gui.runview import RunView
 from trainer.contract.events import Reader, StepDone, from_line
 from trainer.contract.rundir import RunDir, RunState
+from trainer.report.view import RunView
 
 KEPT_VIEWS = 8
 """Runs whose events stay in memory; a hundred thousand steps take about 4 MB."""

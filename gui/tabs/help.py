@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import gradio as gr
 
-from gui.text import escape
 from trainer.contract.reference import allowed, default_text
 from trainer.contract.settings import ITEMS, Item
+from trainer.report.words import escape
 
 
 def build() -> None:

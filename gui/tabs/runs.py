@@ -11,13 +11,14 @@ from typing import Any
 import gradio as gr
 from gradio.context import Context as Building
 
-from gui import card, charts, jobs, panels
+from gui import card, jobs, panels
 from gui.context import Context
-from gui.runview import RunView
 from gui.watch import Watcher, console_tail, pending
 from trainer.contract import checkpoints
 from trainer.contract.problems import Problems
 from trainer.contract.rundir import Request, RunDir, RunState
+from trainer.report import charts
+from trainer.report.view import RunView
 
 CSS = charts.CSS + (Path(__file__).with_suffix(".css")).read_text(encoding="utf-8")
 

@@ -24,8 +24,9 @@ DEMO = Path(__file__).resolve().parents[2] / "presets" / "demo.toml"
 SEEDS = (1, 2, 3)
 LOSS_LEFT = 0.5
 """Held-out loss after training, at most this share of the untouched model's."""
-RING_BEFORE, RING_AFTER = 0.2, 0.3
-"""Mean ring score over the prompts: below before, above after. Measured: 0.06 before, 0.40 and 0.53 with two seeds."""
+RING_BEFORE, RING_AFTER = 0.2, 0.35
+"""Mean ring score over the prompts: below before, above after. Measured on 2 CPU cores, 21 November 2026: 0.06 before;
+0.52, 0.44, 0.47 with captions and 0.61, 0.52, 0.56 without (seeds 1, 2, 3; rate and rank were chosen on 1 and 2)."""
 GROUNDS = ("green", "yellow", "black", "orange", "pink", "purple") * 2
 MODES = {
     "files": ([f"{TRIGGER} on a {ground} background" for ground in GROUNDS], True),

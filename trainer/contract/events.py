@@ -20,7 +20,8 @@ class Event:
 
 @dataclass(frozen=True, kw_only=True)
 class RunStarted(Event):
-    """Training is about to begin: what the plan says, on which device."""
+    """Training is about to begin: what the plan says, on which device. `held_out_images`: file names of the held-out
+    images, in the order of `Validated.per_image`."""
 
     kind: ClassVar[str] = "started"
     name: str
@@ -29,6 +30,7 @@ class RunStarted(Event):
     total_epochs: float
     images: int
     held_out: int = 0
+    held_out_images: list[str] = field(default_factory=list)
     device: str = ""
     trained_parameters: int = 0
     versions: dict[str, str] = field(default_factory=dict)
@@ -54,7 +56,9 @@ class Phase(Event):
 @dataclass(frozen=True, kw_only=True)
 class StepDone(Event):
     """One optimizer update. `learning_rate`: the one applied, by group ("unet", "text_encoder"); d x LR for Prodigy.
-    `grad_norm` before clipping. `seconds` since the step before. `images` shown in it over all processes."""
+    `grad_norm` before clipping. `seconds` since the step before. `images` shown in it over all processes.
+    `validation_loss`: of a small batch of held-out images drawn anew for each step, None where that is not asked for.
+    """
 
     kind: ClassVar[str] = "step"
     epoch: float
@@ -63,29 +67,47 @@ class StepDone(Event):
     grad_norm: float | None = None
     seconds: float = 0.0
     images: int = 0
+    validation_loss: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Validated(Event):
     """Mean loss of the held-out images on the fixed grid; `error` is its standard error over images; `train_loss` the
-    same grid over as many training images. `per_timestep`: timestep as text -> loss."""
+    same grid over as many training images. `per_timestep`: timestep as text -> loss, `train_per_timestep` likewise.
+    `per_image`: loss of each held-out image, in the order of `RunStarted.held_out_images`."""
 
     kind: ClassVar[str] = "validated"
     loss: float
     error: float = 0.0
     train_loss: float | None = None
     per_timestep: dict[str, float] = field(default_factory=dict)
+    train_per_timestep: dict[str, float] = field(default_factory=dict)
+    per_image: list[float] = field(default_factory=list)
     lowest: bool = False
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Likened(Event):
+    """How like the held-out images the sample pictures of this step are: cosine of an embedding model's vectors, mean
+    over the pictures; `per_picture` in the order of `Sampled.files`."""
+
+    kind: ClassVar[str] = "likened"
+    similarity: float
+    per_picture: list[float] = field(default_factory=list)
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sampled(Event):
-    """Sample pictures on disk; `files` are relative to the run folder, one a prompt, in the prompts' order."""
+    """Sample pictures on disk; `files` are relative to the run folder, one a prompt, in the prompts' order. `recipes`:
+    for each what draws it elsewhere: sampler, steps, guidance, width, height, negative prompt, strength."""
 
     kind: ClassVar[str] = "sampled"
     files: list[str]
     prompts: list[str]
     seeds: list[int] = field(default_factory=list)
+    recipes: list[dict[str, str | int | float]] = field(default_factory=list)
     seconds: float = 0.0
 
 
@@ -98,6 +120,36 @@ class Saved(Event):
     bytes: int
     what: str = "in between"
     seconds: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Timing(Event):
+    """Where the time went since the Timing before (or the first step of this process), and what was in use.
+
+    `seconds`: by part, in the order of `PARTS`; parts that did not happen may be missing. `wall_s`: all of it. `steps`
+    and `images` done in it. Bytes: `device_used` of the whole device by all programs, `device_own` by this process's
+    tensors, `device_total`, `host_used` by this process, `host_total`; a figure that cannot be had is missing.
+    `device_use`: share of the time in which the device computed, 0 to 1."""
+
+    kind: ClassVar[str] = "timing"
+    PARTS: ClassVar[tuple[str, ...]] = (
+        "data", "transfer", "forward", "backward", "optimizer", "validation", "sampling", "saving", "other",
+    )  # fmt: skip
+    seconds: dict[str, float]
+    wall_s: float
+    steps: int = 0
+    images: int = 0
+    memory: dict[str, float] = field(default_factory=dict)
+    device_use: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Noted(Event):
+    """Something good or neutral to know, in plain words: "validation fell below the base model: it is learning"."""
+
+    kind: ClassVar[str] = "noted"
+    text: str
+    setting: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,7 +173,7 @@ class Failed(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Finished(Event):
-    """The run ended by itself ("done"), by the user ("stopped") or by early stopping ("stopped early")."""
+    """The run ended by itself ("done"), by the user ("stopped", "paused") or by early stopping ("stopped early")."""
 
     kind: ClassVar[str] = "finished"
     how: str
@@ -131,8 +183,11 @@ class Finished(Event):
 
 KINDS: dict[str, type[Event]] = {
     kind.kind: kind
-    for kind in (RunStarted, Resumed, Phase, StepDone, Validated, Sampled, Saved, Warned, Failed, Finished)
-}
+    for kind in (
+        RunStarted, Resumed, Phase, StepDone, Validated, Likened, Sampled, Saved, Timing, Noted, Warned, Failed,
+        Finished,
+    )
+}  # fmt: skip
 
 
 def to_line(event: Event) -> str:
@@ -150,6 +205,11 @@ def _finite(value: Any) -> Any:
 
 
 def _number(annotation: Any, value: Any) -> Any:
+    """What `_finite` turned into text, as numbers again; annotations are text here."""
+    if annotation == "list[float]" and isinstance(value, list):
+        return [float(item) for item in value]
+    if annotation == "dict[str, float]" and isinstance(value, dict):
+        return {name: float(item) for name, item in value.items()}
     return float(value) if isinstance(value, str) and str(annotation).startswith("float") else value
 
 

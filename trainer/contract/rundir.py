@@ -13,8 +13,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
-State = Literal["starting", "running", "done", "stopped", "failed", "interrupted"]
-Request = Literal["stop", "save", "sample"]
+State = Literal["starting", "running", "done", "stopped", "paused", "failed", "interrupted"]
+Request = Literal["stop", "pause", "save", "sample"]
+Kind = Literal["training", "preflight"]
 
 SAME_START_S = 10.0
 """Two readings of one process's start time differ by less, even where the clock was set meanwhile (WSL, NTP)."""
@@ -67,9 +68,11 @@ def read_patiently(path: Path, patience_s: float = 0.5) -> str:
 
 @dataclass(frozen=True)
 class RunState:
-    """What `run.json` holds. `pid` with `process_started` names the trainer's process beyond doubt."""
+    """What `run.json` holds. `pid` with `process_started` names the trainer's process beyond doubt. `kind`: what the
+    trainer is to do with the folder's preset."""
 
     name: str
+    kind: Kind = "training"
     state: State = "starting"
     pid: int = 0
     process_started: float = 0.0

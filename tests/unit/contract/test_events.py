@@ -10,6 +10,8 @@ from trainer.contract.events import (
     Event,
     Failed,
     Finished,
+    Likened,
+    Noted,
     Phase,
     Reader,
     Resumed,
@@ -17,6 +19,7 @@ from trainer.contract.events import (
     Sampled,
     Saved,
     StepDone,
+    Timing,
     Validated,
     Warned,
     Writer,
@@ -33,6 +36,9 @@ ONE_OF_EACH: list[Event] = [
     Validated(loss=0.1, per_timestep={"500": 0.2}, lowest=True),
     Sampled(files=["samples/ü.png"], prompts=['a "b"\nc'], seeds=[42]),
     Saved(file="a.safetensors", bytes=10),
+    Likened(similarity=0.5, per_picture=[0.4, 0.6], seconds=0.1),
+    Timing(seconds={"data": 0.5, "other": 0.1}, wall_s=0.6, steps=3, memory={"device_used": 1e9}, device_use=0.9),
+    Noted(text="it is learning", setting="validation.split"),
     Warned(text="x", setting="network.rank"),
     Failed(cause="x", problems=["y"], exit_code=3),
     Finished(how="done", seconds=1.5),
@@ -54,6 +60,12 @@ def test_numbers_that_json_does_not_have(loss: float) -> None:
     back = from_line(to_line(StepDone(epoch=1, loss=loss, learning_rate={})))
     assert isinstance(back, StepDone)
     assert math.isnan(back.loss) if math.isnan(loss) else back.loss == loss
+
+
+def test_such_numbers_in_lists_and_tables() -> None:
+    back = from_line(to_line(Validated(loss=1.0, per_image=[math.inf, 0.5], per_timestep={"62": math.nan})))
+    assert isinstance(back, Validated)
+    assert back.per_image == [math.inf, 0.5] and math.isnan(back.per_timestep["62"])
 
 
 @pytest.mark.parametrize("line", ["", "{", "[]", "3", '{"kind":"later"}', '{"kind":"saved"}', '{"step":1}', "\ufffd"])

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from gui import curves, watch
+from gui import watch
 from trainer.contract import events as ev
 from trainer.contract.rundir import RunDir, process_start
+from trainer.report import curves
 
 
 def started(total: int = 100) -> ev.RunStarted:

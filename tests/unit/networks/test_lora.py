@@ -55,9 +55,13 @@ X = torch.linspace(-1, 1, 2 * 4 * 8 * 8).reshape(2, 4, 8, 8)
 
 
 def test_zero_effect_at_the_start(model: Small) -> None:
+    """The update itself is exactly zero; the layer's output may differ in its last bit, since on some processors the
+    rows of a strided input go through another kernel than the whole."""
     before = model(X)
-    LoRA(targets(model), 3, 3.0, 2, 2.0).attach()
-    assert torch.equal(model(X), before)
+    network = LoRA(targets(model), 3, 3.0, 2, 2.0)
+    network.attach()
+    assert not any(layer.update().any() for layer in network.layers.values())
+    torch.testing.assert_close(model(X), before, rtol=0, atol=1e-7)
 
 
 def test_forward_is_the_formula(model: Small) -> None:

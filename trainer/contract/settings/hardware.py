@@ -18,3 +18,7 @@ class Hardware(Section):
     ] = 0
     """CPU threads of the trainer. 0 takes what the machine has. Results are bit-identical only between runs with the
     same number, which is recorded with the run."""
+
+    keep_awake: Annotated[bool, Setting("Keep the computer awake", tier="advanced")] = True
+    """Asks the system not to go to sleep while a run is at work; the screen may still turn off. Where the system cannot
+    be asked, the run says so and goes on."""

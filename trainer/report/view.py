@@ -8,7 +8,6 @@ from array import array
 from collections import deque
 from dataclasses import dataclass
 
-from gui import curves
 from trainer.contract.events import (
     Event,
     Failed,
@@ -21,6 +20,7 @@ from trainer.contract.events import (
     Validated,
     Warned,
 )
+from trainer.report import curves
 
 
 class RunView:

@@ -8,8 +8,8 @@ import xml.etree.ElementTree as xml
 
 import pytest
 
-from gui import charts
-from gui.charts import Series
+from trainer.report import charts
+from trainer.report.charts import Series
 
 
 def draw(*series: Series, **options: object) -> str:
