@@ -17,8 +17,18 @@ from .update import Outcome
 How = Literal["done", "stopped", "stopped early"]
 
 
+OVERFLOWS_IN_A_ROW = 25
+"""So often fp16's loss scale is halved, from 65,536 to a thousandth and less: more is no matter of scale."""
+
+
 class LossNotFinite(Exception):
-    """The loss became infinite or not a number; nothing can be learnt from then on."""
+    """Loss or gradient of `step` became infinite or not a number; nothing can be learnt from then on. The step changed
+    nothing: the adapter is that of the step before."""
+
+    def __init__(self, step: int, loss: float, grad_norm: float) -> None:
+        what = f"the loss of step {step} is {loss}" if not math.isfinite(loss) else ""
+        super().__init__(what or f"the gradient of step {step} is {grad_norm}")
+        self.step, self.loss, self.grad_norm = step, loss, grad_norm
 
 
 @dataclass(frozen=True)
@@ -55,7 +65,11 @@ def train(parts: Parts, steps: Steps, after: int = 0) -> tuple[How, int]:
     metrics.start_clock()
     for step in range(after + 1, steps.total + 1):
         parts.set_rate(step)
-        outcome = parts.update(step, *parts.take(step))
+        try:
+            outcome = parts.update(step, *parts.take(step))
+        except Exception:
+            metrics.tell_all()  # the step before, whose figures nobody has read yet, may be what is wrong
+            raise
         metrics.take(step, outcome)
         orders = parts.control.after(step)
         early = False
@@ -84,7 +98,7 @@ class Metrics:
         self._parts, self._steps = parts, steps
         self._held: tuple[int, Outcome, dict[str, float]] | None = None
         self._clock = time.perf_counter()
-        self.skipped = 0
+        self.skipped = self._in_a_row = 0
 
     def start_clock(self) -> None:
         """The time until now belongs to no step."""
@@ -98,11 +112,12 @@ class Metrics:
             self.tell_all()
 
     def tell_all(self) -> None:
-        """Emit the step that is held, if any. LossNotFinite where its loss is."""
+        """Emit the step that is held, if any. LossNotFinite where nothing was learnt in it, and will not be."""
         if self._held is None:
             return
         (step, outcome, rates), self._held = self._held, None
         loss, norm = float(outcome.loss), float(outcome.grad_norm)
+        self._look_at(step, loss, norm)
         now = time.perf_counter()
         self._parts.emit(
             StepDone(
@@ -116,14 +131,15 @@ class Metrics:
             )
         )
         self._clock = now
-        if not math.isfinite(loss):
-            raise LossNotFinite(f"the loss of step {step} is {loss}")
-        if not math.isfinite(norm):
-            self._not_finite(step, norm)
 
-    def _not_finite(self, step: int, norm: float) -> None:
-        if not self._parts.fp16:
-            raise LossNotFinite(f"the gradient of step {step} is {norm}")
+    def _look_at(self, step: int, loss: float, norm: float) -> None:
+        """Under fp16 an overflow is expected now and then: its step is skipped, counted and told."""
+        if math.isfinite(loss) and math.isfinite(norm):
+            self._in_a_row = 0
+            return
+        self._in_a_row += 1
+        if not self._parts.fp16 or self._in_a_row >= OVERFLOWS_IN_A_ROW:
+            raise LossNotFinite(step, loss, norm)
         self.skipped += 1
         if self.skipped in (1, 10, 100, 1000):
             text = f"{self.skipped} update(s) skipped so far because fp16 overflowed; the loss scale was lowered"

@@ -187,7 +187,8 @@ def make_update(bench: Bench, optimizer: torch.optim.Optimizer, network: Network
     distance = resolve("losses", noise.loss)
     objective = Objective(distance, noise.huber_c, noise.min_snr_gamma, noise.noise_offset, preset.training.seed)
     scaler = torch.amp.GradScaler(bench.device.type) if preset.precision.compute == "fp16" else None
-    clipping = Clipping(preset.optimizer.max_grad_norm, scaler)
+    on_device = bench.device.type != "cpu" and not catalog.optimizer(preset.optimizer.name).waits
+    clipping = Clipping(preset.optimizer.max_grad_norm, scaler, on_device)
     tables = Tables(bench.family.process, bench.device)
     random = preset.network.dropout > 0
     return Update(bench.family, tables, objective, optimizer, clipping, bench.ranks, random)

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from trainer.noise.draws import draw_noise, draw_timesteps
 from trainer.noise.process import Tables, add_noise, target
 from trainer.noise.weighting import min_snr
+from trainer.optim.guard import Guard
 from trainer.parts import BatchFacts, Conditioning, Family
 from trainer.plan.draws import number
 
@@ -34,10 +35,12 @@ class Objective:
 
 @dataclass(frozen=True)
 class Clipping:
-    """`scaler`: loss scaling for fp16, else None. `max_norm` 0: gradients are measured, not clipped."""
+    """`scaler`: loss scaling for fp16, else None. `max_norm` 0: gradients are measured, not clipped. `on_device`:
+    whether a gradient is a number at all is decided there, so that the device never waits for us."""
 
     max_norm: float = 0.0
     scaler: torch.amp.GradScaler | None = None
+    on_device: bool = False
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,7 @@ class Update:
     The loss of every look weighs the same, however the looks are spread over micro-batches and processes: a batch's
     weights are 1 / looks of the step. So accumulation and data parallel give the gradient of the one large batch.
     `random`: something draws from torch's generator in the forward pass (dropout), which is then seeded anew for each
-    step and process."""
+    step and process. A step whose loss or gradient is no number changes neither weights nor the optimizer's state."""
 
     def __init__(
         self,
@@ -70,6 +73,7 @@ class Update:
     ) -> None:
         self._family, self._tables, self._objective = family, tables, objective
         self._optimizer, self._clipping, self._ranks, self._random = optimizer, clipping, ranks, random
+        self._guard = Guard(optimizer, clipping.on_device)
         self._parameters: list[nn.Parameter] = [p for group in optimizer.param_groups for p in group["params"]]
 
     @property
@@ -79,8 +83,7 @@ class Update:
 
     def __call__(self, step: int, batches: Sequence[Any], looks: int) -> Outcome:
         """Do the update. `batches`: this process's `data.loader.Batch`es; `looks`: those of all processes."""
-        if self._random:
-            torch.manual_seed(number(self._objective.seed, step, self._ranks.rank, "dropout"))
+        self.seed_dropout(step, self._ranks.rank)
         self._optimizer.zero_grad(set_to_none=True)
         total: Tensor | None = None
         for batch in batches:
@@ -89,7 +92,17 @@ class Update:
             total = loss.detach() if total is None else total + loss.detach()
         assert total is not None, "a step has at least one batch"
         total = self._ranks.sum_gradients(self._parameters, total)
-        return Outcome(total, self._apply(), looks)
+        return Outcome(total, self._apply(step, total), looks)
+
+    def seed_dropout(self, step: int, rank: int) -> None:
+        """Let what is drawn in the forward pass be that of a step and process."""
+        if self._random:
+            torch.manual_seed(number(self._objective.seed, step, rank, "dropout"))
+
+    def settle(self, step: int) -> None:
+        """Step `step` had no finite loss or gradient: everything is as it was before it, and its gradients are gone."""
+        self._guard.settle(step)
+        self._optimizer.zero_grad(set_to_none=True)
 
     def losses(self, batch: Any) -> Tensor:
         """One loss a look, min-SNR weights included."""
@@ -133,7 +146,7 @@ class Update:
         scaler = self._clipping.scaler
         (scaler.scale(loss) if scaler else loss).backward()
 
-    def _apply(self) -> Tensor:
+    def _apply(self, step: int, loss: Tensor) -> Tensor:
         """Clip and update; returns the norm before clipping. Where fp16 overflowed the scaler skips the update."""
         scaler, max_norm = self._clipping.scaler, self._clipping.max_norm
         if scaler:
@@ -145,5 +158,5 @@ class Update:
             scaler.step(self._optimizer)
             scaler.update()
         else:
-            self._optimizer.step()
+            self._guard.step(step, torch.isfinite(norm) & torch.isfinite(loss))
         return norm

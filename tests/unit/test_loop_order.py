@@ -113,9 +113,10 @@ def test_early_stopping_ends_the_run(run: RunDir) -> None:
 def test_a_loss_that_is_no_number_ends_the_run(run: RunDir, late: bool, value: float) -> None:
     diary = Diary(run, {})
     diary.losses[2] = value
-    with pytest.raises(LossNotFinite, match="step 2"):
+    with pytest.raises(LossNotFinite, match="step 2") as caught:
         train(diary.parts(late=late), STEPS)
-    assert isinstance(diary.events[-1], StepDone) and diary.events[-1].step == 2
+    assert (caught.value.step, diary.lines[-1]) == (2, "update 3" if late else "update 2")
+    assert [event.step for event in diary.events if isinstance(event, StepDone)] == [1]  # step 2 was not done
 
 
 def test_an_overflow_in_fp16_is_counted_and_told_and_else_ends_the_run(run: RunDir) -> None:
@@ -125,3 +126,25 @@ def test_an_overflow_in_fp16_is_counted_and_told_and_else_ends_the_run(run: RunD
     assert len([event for event in diary.events if isinstance(event, Warned)]) == 1
     with pytest.raises(LossNotFinite, match="gradient of step 1"):
         train(diary.parts(), STEPS)
+
+
+def test_fp16_that_never_stops_to_overflow_ends_the_run(run: RunDir) -> None:
+    diary = Diary(run, {})
+    diary.losses, many = dict.fromkeys(range(3, 99), math.nan), Steps(per_epoch=2, total=99, batches=2, looks=8)
+    with pytest.raises(LossNotFinite, match="step 27"):
+        train(diary.parts(fp16=True), many)
+
+
+def test_a_crash_does_not_hide_that_the_step_before_was_no_number(run: RunDir) -> None:
+    diary = Diary(run, {})
+    diary.norms[2] = math.nan
+    update = diary.update
+
+    def crash(step: int, batches: Sequence[Any], looks: int) -> Outcome:
+        if step == 3:
+            raise RuntimeError("out of memory")
+        return update(step, batches, looks)
+
+    diary.update = crash  # type: ignore[method-assign]
+    with pytest.raises(LossNotFinite, match="gradient of step 2"):
+        train(diary.parts(late=True), STEPS)

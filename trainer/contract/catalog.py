@@ -23,7 +23,8 @@ class Optimizer(Entry):
     """`low`-`high`: usual learning rates for a LoRA, `rate` the one to start at; `warmup` the usual warmup in percent
     of steps; `state_bytes` per trained value at rank 16; `decay` the name of its weight-decay argument, "" if it has
     none; `fixed` arguments that are always passed; `eval_mode` for optimizers that keep other weights for use than for
-    training; `finds_rate` for those whose learning rate only multiplies a rate of their own, one for all groups."""
+    training; `finds_rate` for those whose learning rate only multiplies a rate of their own, one for all groups;
+    `waits` for those whose step waits for the device by itself."""
 
     low: float = 5e-5
     high: float = 5e-4
@@ -34,6 +35,7 @@ class Optimizer(Entry):
     fixed: dict[str, Any] = field(default_factory=dict)
     eval_mode: bool = False
     finds_rate: bool = False
+    waits: bool = False
 
 
 FAMILIES: tuple[Entry, ...] = (
@@ -60,12 +62,14 @@ OPTIMIZERS: tuple[Optimizer, ...] = (
         "bitsandbytes.optim:AdamW8bit",
         "AdamW with its two running averages in 8 bits; for a LoRA that saves little, and can be slower.",
         state_bytes=2.0,
+        waits=True,
     ),
     Optimizer(
         "PagedAdamW8bit",
         "bitsandbytes.optim:PagedAdamW8bit",
         "AdamW8bit whose averages move to main memory when the card is full.",
         state_bytes=2.0,
+        waits=True,
     ),
     Optimizer(
         "Adam",
@@ -111,6 +115,7 @@ OPTIMIZERS: tuple[Optimizer, ...] = (
         high=1e-4,
         rate=3e-5,
         state_bytes=1.0,
+        waits=True,
     ),
     Optimizer(
         "Adafactor",
@@ -129,6 +134,7 @@ OPTIMIZERS: tuple[Optimizer, ...] = (
         warmup=0.0,
         state_bytes=16.0,
         finds_rate=True,
+        waits=True,
     ),
     Optimizer(
         "DAdaptAdam",
@@ -140,6 +146,7 @@ OPTIMIZERS: tuple[Optimizer, ...] = (
         warmup=0.0,
         state_bytes=12.0,
         finds_rate=True,
+        waits=True,
     ),
     Optimizer(
         "CAME",
