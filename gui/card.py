@@ -12,6 +12,9 @@ from trainer.contract.rundir import RunDir, RunState
 from trainer.report.view import RunView
 from trainer.report.words import escape, size
 
+SHOWN_TOLD = 6
+"""Warnings, and notes, that are in sight; earlier ones are folded away."""
+
 
 def ending(run: RunDir, state: RunState, view: RunView, lines: list[str]) -> str:
     """The card of a run that is over; "" while it runs."""
@@ -20,12 +23,21 @@ def ending(run: RunDir, state: RunState, view: RunView, lines: list[str]) -> str
 
 
 def warnings(view: RunView) -> str:
-    """What the user should know and what did not stop the run, each said once."""
-    said = list(dict.fromkeys(event.text for event in view.warnings))
+    """What the run had to say beside its figures: what to look at, then what is good to know; each said once."""
+    bad = list(dict.fromkeys(event.text for event in view.warnings))
     if view.not_numbers:
-        said.append(f"The loss was not a number in {view.not_numbers} steps.")
-    items = "".join(f"<li>{escape(text)}</li>" for text in said)
-    return f'<ul class="warned">{items}</ul>' if items else ""
+        bad.append(f"The loss was not a number in {view.not_numbers} steps.")
+    good = list(dict.fromkeys(f"Step {event.step}: {event.text}" if event.step else event.text for event in view.notes))
+    return _told(bad, "warned", "Warnings") + _told(good, "noted", "Notes")
+
+
+def _told(texts: list[str], kind: str, label: str) -> str:
+    """A list of sentences; of many the newest are in sight."""
+    items = [f"<li>{escape(text)}</li>" for text in texts]
+    older = "".join(items[:-SHOWN_TOLD])
+    folded = panels.fold(f"told-{kind}", f"{len(items) - SHOWN_TOLD} earlier", f"<ul>{older}</ul>") if older else ""
+    shown = f'<ul aria-label="{label}">{"".join(items[-SHOWN_TOLD:])}</ul>'
+    return f'<div class="{kind}">{folded}{shown}</div>' if items else ""
 
 
 def trigger_word(run: RunDir) -> str:

@@ -10,7 +10,7 @@ from urllib.parse import quote
 from gui.watch import Row
 from trainer.contract.events import Sampled
 from trainer.contract.rundir import RunDir, RunState
-from trainer.report import charts
+from trainer.report import charts, figures
 from trainer.report.view import RunView
 from trainer.report.words import duration, escape
 
@@ -115,7 +115,11 @@ def _figures(view: RunView, state: RunState) -> str:
     seconds = view.step_seconds
     speed = (f"{1 / seconds:.2f} it/s" if seconds < 1 else f"{seconds:.2f} s/it") if seconds else ""
     epochs = f" / {view.started.total_epochs:g}" if view.started else ""
-    groups = [(rate_name(group), charts.number(pair[1][-1])) for group, pair in view.rates.items() if pair[1]]
+    groups = [
+        (figures.rate_name(group), charts.number(curve.values[-1]))
+        for group, curve in view.rates.items()
+        if curve.values
+    ]
     rates = [(f"LR, {group}" if len(groups) > 1 else "Learning rate", rate) for group, rate in groups]
     none = "–" if state.state in ("starting", "running") else ""  # a cell that comes later would move the buttons below
     per_second = view.images_per_second
@@ -132,29 +136,15 @@ def _figures(view: RunView, state: RunState) -> str:
     return f'<dl class="figures">{cells}</dl>' if cells else ""
 
 
-def rate_name(group: str) -> str:
-    """What a group of trained weights is called beside its learning rate."""
-    return {"unet": "U-Net"}.get(group, group.replace("_", " "))
-
-
 def curves(view: RunView, log: bool) -> str:
-    """Training loss with the held-out loss on one chart, the applied learning rates below."""
-    end = float(view.total_steps)
-    checks = [(float(event.step), event.loss) for event in view.validations]
-    same = [(float(event.step), event.train_loss) for event in view.validations if event.train_loss is not None]
-    loss = [
-        charts.Series("each step", view.raw_losses(), "faint", 1),
-        charts.Series("smoothed", view.smooth_losses(), "line", 1),
-        charts.Series("held-out images", checks, "points", 2),
-        charts.Series("same check on training images", same, "points", 3),
-    ]
-    groups = view.rate_curves()
-    rates = [
-        charts.Series(rate_name(group), points, "line", 1 + i % 4) for i, (group, points) in enumerate(groups.items())
-    ]
-    return charts.line_chart(loss, title="Loss", height_px=260, log=log, x_end=end) + charts.line_chart(
-        rates, title="Learning rate", height_px=130, x_end=end
-    )
+    """The main charts, and what else there is folded below (a script keeps open what was opened: `fold`)."""
+    folded = "".join(fold(f"curves-{group.key}", group.title, group.body) for group in figures.groups(view))
+    return figures.main(view, log) + folded
+
+
+def fold(key: str, title: str, body: str) -> str:
+    """A part that opens on a click. `key` names it on the page, so that it stays open when the area is drawn anew."""
+    return f'<details data-fold="{escape(key)}"><summary>{escape(title)}</summary>{body}</details>'
 
 
 def samples(run: RunDir, view: RunView) -> str:

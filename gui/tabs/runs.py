@@ -17,10 +17,10 @@ from gui.watch import Watcher, console_tail, pending
 from trainer.contract import checkpoints
 from trainer.contract.problems import Problems
 from trainer.contract.rundir import Request, RunDir, RunState
-from trainer.report import charts
+from trainer.report import charts, figures
 from trainer.report.view import RunView
 
-CSS = charts.CSS + (Path(__file__).with_suffix(".css")).read_text(encoding="utf-8")
+CSS = charts.CSS + figures.CSS + (Path(__file__).with_suffix(".css")).read_text(encoding="utf-8")
 
 PARTS = ("list", "progress", "ending", "warnings", "curves", "samples", "console")
 """The pieces of the view, in the order of the page."""
@@ -38,6 +38,24 @@ new MutationObserver(() => {
 }).observe(element, {childList: true, subtree: true});
 """
 """A click chooses a run. The list is drawn anew each second while something runs: the keyboard's place is kept."""
+
+_FOLD = """
+const open = new Set(), shut = new Set();
+element.addEventListener('toggle', event => {
+  const key = event.target.dataset?.fold;
+  if (!key) return;
+  (event.target.open ? open : shut).add(key);
+  (event.target.open ? shut : open).delete(key);
+}, true);
+new MutationObserver(() => {
+  for (const part of element.querySelectorAll('details[data-fold]')) {
+    const key = part.dataset.fold;
+    if (open.has(key) && !part.open) part.open = true;
+    if (shut.has(key) && part.open) part.open = false;
+  }
+}).observe(element, {childList: true, subtree: true});
+"""
+"""What the reader has opened or closed stays so when the area is drawn anew."""
 
 _COPY = """
 element.addEventListener('click', async event => {
@@ -96,10 +114,10 @@ def build(context: Context) -> RunsTab:
         with gr.Column(scale=8, min_width=320):
             areas["progress"] = _area("run-progress")
             controls = _controls()
-            areas["ending"], areas["warnings"] = _area("run-ending", _COPY), _area("run-warnings")
+            areas["ending"], areas["warnings"] = _area("run-ending", _COPY), _area("run-warnings", _FOLD)
             log = gr.Checkbox(False, label="Logarithmic loss axis", elem_id="run-log", container=False)
-            areas["curves"] = _area("run-curves")
-            areas["samples"] = _area("run-samples")
+            areas["curves"] = _area("run-curves", _FOLD)
+            areas["samples"] = _area("run-samples", _FOLD + _COPY)
             areas["console"] = _area("run-console", _FOLLOW)
 
     def look(run_id: str, logarithmic: bool, known: dict[str, Any]) -> list[Any]:

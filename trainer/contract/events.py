@@ -58,7 +58,7 @@ class StepDone(Event):
     """One optimizer update. `learning_rate`: the one applied, by group ("unet", "text_encoder"); d x LR for Prodigy.
     `grad_norm` before clipping. `seconds` since the step before. `images` shown in it over all processes.
     `validation_loss`: of a small batch of held-out images drawn anew for each step, None where that is not asked for.
-    """
+    `adapter_norm`: of the whole change that the adapter makes to the model's weights, None for most steps."""
 
     kind: ClassVar[str] = "step"
     epoch: float
@@ -68,6 +68,7 @@ class StepDone(Event):
     seconds: float = 0.0
     images: int = 0
     validation_loss: float | None = None
+    adapter_norm: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,7 +102,8 @@ class Likened(Event):
 @dataclass(frozen=True, kw_only=True)
 class Sampled(Event):
     """Sample pictures on disk; `files` are relative to the run folder, one a prompt, in the prompts' order. `recipes`:
-    for each what draws it elsewhere: sampler, steps, guidance, width, height, negative prompt, strength."""
+    for each what draws it elsewhere: sampler, steps, guidance, width, height, negative prompt, strength.
+    `weights_step`: the step of the adapter that drew them, where that is an earlier one than `step`, which was kept."""
 
     kind: ClassVar[str] = "sampled"
     files: list[str]
@@ -109,17 +111,20 @@ class Sampled(Event):
     seeds: list[int] = field(default_factory=list)
     recipes: list[dict[str, str | int | float]] = field(default_factory=list)
     seconds: float = 0.0
+    weights_step: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Saved(Event):
-    """An adapter file, relative to the run folder. `what`: "in between", "final" or "lowest validation loss"."""
+    """An adapter file, relative to the run folder. `what`: "in between", "final" or "lowest validation loss".
+    `weights_step`: the step that its weights are of, where that is not `step` but an earlier one that was kept."""
 
     kind: ClassVar[str] = "saved"
     file: str
     bytes: int
     what: str = "in between"
     seconds: float = 0.0
+    weights_step: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

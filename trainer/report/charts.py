@@ -16,9 +16,13 @@ WIDTH, HEIGHT = 2000, 1000
 COLUMNS = 60
 """Stretches of the chart that have a read-out of their own."""
 
+DARK = "--c1: #56b4e9; --c2: #ff9a52; --c3: #35c79b; --c4: #e59ccc; --faint: .5;"
+"""The inks on a dark ground, for who sets them by another rule than the page's class."""
+
 CSS = """
-.chart { --c1: #0072b2; --c2: #d55e00; --c3: #007f5f; --c4: #a6468c; --grid: #8884; margin: 0; color: inherit; }
-.dark .chart { --c1: #56b4e9; --c2: #ff9a52; --c3: #35c79b; --c4: #e59ccc; }
+.chart { --c1: #0072b2; --c2: #d55e00; --c3: #007f5f; --c4: #a6468c; --faint: .38; --grid: #8884; margin: 0;
+  color: inherit; }
+.dark .chart { @DARK@ }
 .chart figcaption { display: flex; flex-wrap: wrap; gap: 2px 14px; align-items: baseline; font-size: 13px; }
 .chart figcaption b { font-size: 14px; margin-right: auto; }
 .chart .key::before { content: ""; display: inline-block; width: 16px; height: 3px; border-radius: 2px;
@@ -30,8 +34,7 @@ CSS = """
 .chart svg * { fill: none; vector-effect: non-scaling-stroke; }
 .chart path.grid { stroke: var(--grid); stroke-width: 1; }
 .chart path.line { stroke: var(--ink); stroke-width: 2.2; stroke-linejoin: round; }
-.chart path.faint { stroke: var(--ink); stroke-width: 1; opacity: .38; stroke-linejoin: round; }
-.dark .chart path.faint { opacity: .5; }
+.chart path.faint { stroke: var(--ink); stroke-width: 1; opacity: var(--faint); stroke-linejoin: round; }
 .chart path.points { stroke: var(--ink); stroke-width: 9; stroke-linecap: round; }
 .chart path.link { stroke: var(--ink); stroke-width: 1.4; stroke-dasharray: 5 4; opacity: .8; }
 .chart .tick { position: absolute; font-size: 12px; line-height: 1; white-space: nowrap; opacity: .8;
@@ -47,12 +50,13 @@ CSS = """
 .chart .at.left > span { left: auto; right: calc(100% + 8px); }
 .chart .at:hover > span { display: block; }
 .chart .none { position: absolute; inset: 0; display: grid; place-items: center; opacity: .7; font-size: 14px; }
-"""
+""".replace("@DARK@", DARK)
 
 
 @dataclass(frozen=True)
 class Series:
-    """A curve: pairs of (x, y), x rising. `ink` is its colour, 1 to 4. `faint` is background and has no read-out."""
+    """A curve: pairs of (x, y), x rising. `ink` is its colour, 1 to 4. `faint` is background and has no read-out; one
+    without a name is not named in the legend either."""
 
     name: str
     points: Sequence[tuple[float, float]]
@@ -89,7 +93,7 @@ def line_chart(
     reaches at least so far, so that a running curve grows into its chart. All text is escaped here."""
     shown = [_cleaned(one, log) for one in series]
     shown = [one for one in shown if one.points]
-    keys = "".join(f'<span class="key {one.kind}" {_ink(one)}>{escape(one.name)}</span>' for one in shown)
+    keys = "".join(f'<span class="key {one.kind}" {_ink(one)}>{escape(one.name)}</span>' for one in shown if one.name)
     head = f"<figcaption><b>{escape(title)}</b>{keys}</figcaption>"
     if not shown:
         body = f'<div class="none">{escape(empty)}</div>'

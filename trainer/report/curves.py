@@ -15,7 +15,8 @@ def finite(steps: Sequence[float], values: Sequence[float]) -> tuple[list[float]
     return [step for step, _ in kept], [value for _, value in kept]
 
 
-def _slices(length: int, pieces: int) -> list[tuple[int, int]]:
+def slices(length: int, pieces: int) -> list[tuple[int, int]]:
+    """(start, end) of `pieces` stretches of nearly equal length; empty ones are left out."""
     edges = [round(i * length / pieces) for i in range(pieces + 1)]
     return [(a, b) for a, b in itertools.pairwise(edges) if b > a]
 
@@ -25,7 +26,7 @@ def thin(steps: Sequence[float], values: Sequence[float], points: int = 600) -> 
     if len(values) <= points:
         return list(zip(steps, values))
     kept: Points = []
-    for start, end in _slices(len(values), points // 2):
+    for start, end in slices(len(values), points // 2):
         stretch = values[start:end]
         low, high = start + stretch.index(min(stretch)), start + stretch.index(max(stretch))
         kept += [(steps[i], values[i]) for i in sorted({low, high})]
@@ -38,7 +39,7 @@ def smooth(steps: Sequence[float], values: Sequence[float], points: int = 300, w
     count = len(values)
     if count < 3:
         return list(zip(steps, values))
-    pieces = _slices(count, min(points, count))
+    pieces = slices(count, min(points, count))
     weights = [float(b - a) for a, b in pieces]
     sums = [math.fsum(values[a:b]) for a, b in pieces]
     places = [steps[(a + b - 1) // 2] for a, b in pieces]

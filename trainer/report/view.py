@@ -6,13 +6,17 @@ import math
 import statistics
 from array import array
 from collections import deque
-from dataclasses import dataclass
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from trainer.contract.events import (
     Event,
     Failed,
     Finished,
+    Likened,
+    Noted,
     Phase,
+    Resumed,
     RunStarted,
     Sampled,
     Saved,
@@ -22,36 +26,48 @@ from trainer.contract.events import (
 )
 from trainer.report import curves
 
+Kept = TypeVar("Kept")
+
 
 class RunView:
-    """One run, built event by event; every figure on the page is read off it."""
+    """One run, built event by event; every figure on the page and in the report is read off it."""
 
     def __init__(self) -> None:
         self.started: RunStarted | None = None
         self.phase = ""
         self.step, self.epoch, self.images = 0, 0.0, 0
         self.steps, self.losses = array("d"), array("d")
-        self.rates: dict[str, tuple[array[float], array[float]]] = {}
+        self.rates: dict[str, Curve] = {}
+        self.gradients, self.norms, self.batch_losses = Curve(), Curve(), Curve()
         self.validations: list[Validated] = []
+        self.likenesses: list[Likened] = []
         self.samples: list[Sampled] = []
         self.saved: list[Saved] = []
-        self.warnings: list[Warned] = []
+        self.told: list[Noted | Warned] = []
+        self.resumes: list[int] = []
         self.failed: Failed | None = None
         self.finished: Finished | None = None
         self._seconds: deque[float] = deque(maxlen=51)
         self._first: tuple[float, int] | None = None
-        self._last_time = 0.0
-        self._curves: _Drawn | None = None
+        self._begun = self._last_time = self._last_step_time = self._worked = 0.0
+        self._kept: dict[str, tuple[object, Any]] = {}
 
     def add(self, event: Event) -> None:
-        """Take one event in; kinds that say nothing to the page are passed over."""
+        """Take one event in; kinds that say nothing to people are passed over."""
         handler = _HANDLERS.get(event.kind)
         if handler is not None:
             handler(self, event)
+        self._begun = self._begun or event.time
+        self._last_time = max(self._last_time, event.time)
 
     def _on_started(self, event: RunStarted) -> None:
         self.started, self.failed, self.finished, self._first = event, None, None, None
         self._seconds.clear()
+
+    def _on_resumed(self, event: Resumed) -> None:
+        self.resumes.append(event.step)
+        self._worked, self._begun = self.worked_s, event.time
+        self._last_time = event.time
 
     def _on_phase(self, event: Phase) -> None:
         self.phase = f"{event.text} ({event.done} of {event.of})" if event.of else event.text
@@ -62,35 +78,60 @@ class RunView:
         self.steps.append(event.step)
         self.losses.append(event.loss)
         for group, rate in event.learning_rate.items():
-            steps, rates = self.rates.setdefault(group, (array("d"), array("d")))
-            steps.append(event.step)
-            rates.append(rate)
+            self.rates.setdefault(group, Curve()).add(event.step, rate)
+        self.gradients.add(event.step, event.grad_norm)
+        self.norms.add(event.step, event.adapter_norm)
+        self.batch_losses.add(event.step, event.validation_loss)
         if event.seconds > 0:
             self._seconds.append(event.seconds)
         self._first = self._first or (event.time, event.step)
-        self._last_time = event.time
+        self._last_step_time = event.time
 
     def _on_validated(self, event: Validated) -> None:
         self.validations.append(event)
 
+    def _on_likened(self, event: Likened) -> None:
+        self.likenesses.append(event)
+
     def _on_sampled(self, event: Sampled) -> None:
         if not event.files:
             return
-        if self.samples and self.samples[-1].step == event.step:
+        if self.samples and drawn_step(self.samples[-1]) == drawn_step(event):
             self.samples.pop()  # asked for twice at one step: the pictures are the same
         self.samples.append(event)
 
     def _on_saved(self, event: Saved) -> None:
         self.saved.append(event)
 
-    def _on_warned(self, event: Warned) -> None:
-        self.warnings.append(event)
+    def _on_told(self, event: Noted | Warned) -> None:
+        self.told.append(event)
 
     def _on_failed(self, event: Failed) -> None:
         self.failed = event
 
     def _on_finished(self, event: Finished) -> None:
         self.finished, self.phase = event, ""
+
+    @property
+    def warnings(self) -> list[Warned]:
+        """What was warned of, in order."""
+        return [event for event in self.told if isinstance(event, Warned)]
+
+    @property
+    def notes(self) -> list[Noted]:
+        """What was noted, in order."""
+        return [event for event in self.told if isinstance(event, Noted)]
+
+    @property
+    def worked_s(self) -> float:
+        """Seconds in which the run was at work, over all its processes; pauses between them are left out."""
+        return self._worked + max(0.0, self._last_time - self._begun)
+
+    @property
+    def lowest(self) -> Validated | None:
+        """The check with the lowest validation loss."""
+        found = [event for event in self.validations if math.isfinite(event.loss)]
+        return min(found, key=lambda event: event.loss) if found else None
 
     @property
     def total_steps(self) -> int:
@@ -117,7 +158,7 @@ class RunView:
             return None
         first_time, first_step = self._first
         done = self.step - first_step
-        pace = (self._last_time - first_time) / done if done >= 10 else self.step_seconds
+        pace = (self._last_step_time - first_time) / done if done >= 10 else self.step_seconds
         return left * max(pace, 0.0)
 
     @property
@@ -132,36 +173,67 @@ class RunView:
 
     def raw_losses(self) -> curves.Points:
         """Losses thinned for the screen; every peak is kept."""
-        return self._drawn().raw
+        return self._losses()[0]
 
     def smooth_losses(self) -> curves.Points:
         """The losses' zero-phase mean."""
-        return self._drawn().smooth
+        return self._losses()[1]
+
+    def _losses(self) -> tuple[curves.Points, curves.Points]:
+        def make() -> tuple[curves.Points, curves.Points]:
+            pairs = curves.finite(self.steps, self.losses)
+            return curves.thin(*pairs, 600), curves.smooth(*pairs)
+
+        return self.kept("losses", len(self.steps), make)
 
     def rate_curves(self) -> dict[str, curves.Points]:
         """Applied learning rates by group, thinned."""
-        return self._drawn().rates
+        return {group: self.thinned(f"rate {group}", curve) for group, curve in self.rates.items()}
 
-    def _drawn(self) -> _Drawn:
-        """The curves as of now, computed once for all sessions and figures."""
-        if self._curves is None or self._curves.steps != len(self.steps):
-            losses = curves.finite(self.steps, self.losses)
-            rates = {group: curves.thin(*curves.finite(*pair), 240) for group, pair in self.rates.items()}
-            self._curves = _Drawn(len(self.steps), curves.thin(*losses, 600), curves.smooth(*losses), rates)
-        return self._curves
+    def thinned(self, name: str, curve: Curve) -> curves.Points:
+        """One of the view's curves with few points for the screen."""
+        return self.kept(name, len(curve.steps), lambda: curves.thin(*curves.finite(curve.steps, curve.values), 240))
+
+    def smoothed(self, name: str, curve: Curve) -> curves.Points:
+        """The zero-phase mean of one of the view's curves."""
+        return self.kept(
+            f"{name}, smooth", len(curve.steps), lambda: curves.smooth(*curves.finite(curve.steps, curve.values))
+        )
+
+    def kept(self, name: str, mark: object, make: Callable[[], Kept]) -> Kept:
+        """What `make` makes, made once for all sessions until `mark` (the number of points, say) changes."""
+        known = self._kept.get(name)
+        if known is None or known[0] != mark:
+            known = self._kept[name] = (mark, make())
+        made: Kept = known[1]
+        return made
 
 
-@dataclass(frozen=True)
-class _Drawn:
-    """Curves for the screen, of the first `steps` steps."""
+class Curve:
+    """A figure that not every step brings: steps and values."""
 
-    steps: int
-    raw: curves.Points
-    smooth: curves.Points
-    rates: dict[str, curves.Points]
+    def __init__(self) -> None:
+        self.steps, self.values = array("d"), array("d")
+
+    def add(self, step: int, value: float | None) -> None:
+        """Take a step's value, if there is one."""
+        if value is not None:
+            self.steps.append(step)
+            self.values.append(value)
+
+
+def drawn_step(event: Sampled) -> int:
+    """The step of the adapter that drew these pictures."""
+    return event.step if event.weights_step is None else event.weights_step
 
 
 _HANDLERS = {
-    kind: getattr(RunView, f"_on_{kind}")
-    for kind in ("started", "phase", "step", "validated", "sampled", "saved", "warned", "failed", "finished")
+    kind: getattr(RunView, f"_on_{name}")
+    for kind, name in {
+        **{kind: kind for kind in ("started", "resumed", "phase", "step", "validated", "likened", "sampled", "saved")},
+        "noted": "told",
+        "warned": "told",
+        "failed": "failed",
+        "finished": "finished",
+    }.items()
 }
