@@ -36,7 +36,8 @@ def first_process(argv):
     except KeyboardInterrupt:
         print("\nInterrupted. Starting again completes the installation.", file=sys.stderr)
         return commandline.STOPPED
-    if options.update and options.preset is None and options.resume is None and options.test is None:
+    alone = options.preset is None and options.test is None and commandline.of_a_run(options) is None
+    if options.update and alone:
         print("Loratory is up to date. Start it with: python launch.py")
         return commandline.DONE
     return continue_with(str(python), argv)
@@ -82,16 +83,15 @@ def second_process(argv):
         from trainer import testing
 
         return testing.run(Path(ROOT), options.test)
-    if options.preset is None and options.stop is None and options.resume is None:
+    of_a_run = commandline.of_a_run(options)
+    if options.preset is None and of_a_run is None:
         from gui import app
 
         return app.main(options)
     from gui import headless
 
-    if options.stop is not None:
-        return headless.stop(options)
-    if options.resume is not None:
-        return headless.resume(options)
+    if of_a_run is not None:
+        return headless.COMMANDS[of_a_run](options)
     return headless.check(options) if options.check else headless.main(options)
 
 

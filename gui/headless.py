@@ -2,33 +2,21 @@
 
 from __future__ import annotations
 
-import signal
 import sys
-import time
 from argparse import Namespace
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from types import FrameType
-from typing import Any
-
-from rich.console import Console
 
 from trainer.contract import preset as presets
-from trainer.contract.events import Event, Failed, Reader, Saved
 from trainer.contract.problems import Problem, Problems
-from trainer.contract.rundir import EXIT_CRASHED, EXIT_DONE, EXIT_SETTINGS, EXIT_STOPPED, RunDir, RunState
+from trainer.contract.rundir import EXIT_DONE, Request, RunDir
 from trainer.contract.settings import Preset
 from trainer.plan.plan import Plan, describe, examine
 
 from . import jobs
-from .console import View, make_view, size
-
-POLL_S = 0.1
-QUIET_S = 3.0
-"""How long a run may have no living process before it counts as dead: its last words may still be on the way."""
-
-ADAPTERS = ("final", "lowest validation loss")
+from .follow import follow
 
 
 def main(options: Namespace) -> int:
@@ -51,36 +39,49 @@ def check(options: Namespace) -> int:
     return outcome[0]
 
 
-def stop(options: Namespace) -> int:
-    """`--stop RUN`: ask a run to end after the step in hand. RUN is a folder, a run's name or its beginning, or
-    "latest"."""
-    with _told_on_stderr() as outcome:
-        run = jobs.find(options.stop, _runs(options))
-        if run is None:
-            names = ", ".join(found.id for found in jobs.running(_runs(options))) or "none"
-            print(f"There is no run {options.stop!r}. Running now: {names}", file=sys.stderr)
-            return EXIT_SETTINGS
-        state = run.current_state()
-        if state.state not in ("starting", "running"):
-            print(f"{run.id} does not run: it is {state.state}.", file=sys.stderr)
-            return EXIT_SETTINGS
-        jobs.stop(run)
-        print(f"{run.id} ends after the step in hand.")
-        return EXIT_DONE
-    return outcome[0]
-
-
 def resume(options: Namespace) -> int:
     """`--resume RUN`: go on with a run that ended before its last step, and wait. RUN as for `--stop`."""
     with _told_on_stderr() as outcome:
-        run = jobs.find(options.resume, _runs(options))
-        if run is None:
-            print(f"There is no run {options.resume!r}.", file=sys.stderr)
-            return EXIT_SETTINGS
+        run = _run(options.resume, options)
         step = jobs.resume(run)
         print(f"Run folder: {run.path}\nGoing on after step {step}.", flush=True)
         return follow(run, new_only=True)
     return outcome[0]
+
+
+ANSWERS: dict[Request, str] = {
+    "stop": "{} ends after the step in hand, with everything saved.",
+    "pause": "{0} pauses after the step in hand and frees its device. To go on: python launch.py --resume {0}",
+    "save": "{} saves its LoRA and its full state after the step in hand, in its folder.",
+    "sample": "{} draws its samples after the step in hand.",
+}
+
+
+def ask(what: Request, options: Namespace) -> int:
+    """`--stop RUN` and its like: ask a run that is at work, and leave. RUN is a folder, a run's name or its beginning,
+    or "latest"."""
+    with _told_on_stderr() as outcome:
+        run = _run(getattr(options, what), options)
+        jobs.ask(run, what)
+        print(ANSWERS[what].format(run.id))
+        return EXIT_DONE
+    return outcome[0]
+
+
+COMMANDS: dict[str, Callable[[Namespace], int]] = {
+    "resume": resume,
+    **{what: partial(ask, what) for what in ANSWERS},
+}
+"""Option that names a run -> what it does."""
+
+
+def _run(name: str, options: Namespace) -> RunDir:
+    """The run that is meant; Problems where there is none of that name."""
+    run = jobs.find(name, _runs(options))
+    if run is None:
+        names = ", ".join(found.id for found in jobs.running(_runs(options))) or "none"
+        raise Problems([Problem("run", f"there is no run {name!r}", f"running now: {names}")])
+    return run
 
 
 @contextmanager
@@ -142,120 +143,3 @@ def _preset_file(name: str) -> Path:
     named = [folder / f"{name}.toml", folder / "user" / f"{name}.toml"]
     bare = Path(name).name == name and not Path(name).exists()
     return next((path for path in named if bare and path.is_file()), Path(name))
-
-
-class Interrupts:
-    """Ctrl-C and SIGTERM: the first asks the run to stop, the second ends it at once."""
-
-    def __init__(self, run: RunDir, view: View) -> None:
-        self._run, self._view, self.count = run, view, 0
-        self._before: dict[int, Any] = {}
-
-    def __enter__(self) -> Interrupts:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self._before[number] = signal.signal(number, self._heard)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def _heard(self, number: int, frame: FrameType | None) -> None:
-        self.count += 1
-        if self.count == 1:
-            jobs.stop(self._run)
-
-    def act(self, told: int) -> int:
-        """Say and do what the signals since the last call ask for; returns how many have been dealt with."""
-        if self.count > told and told == 0:
-            self._view.say("Stopping after the step in hand; everything is saved. Again to end at once.")
-            told = 1
-        if self.count > told:
-            self._view.say("Ending at once.")
-            jobs.kill(self._run)
-        return self.count
-
-
-def follow(run: RunDir, new_only: bool = False) -> int:
-    """Show a run until its end; returns its exit code. `new_only`: what an earlier process has written is left out."""
-    view = make_view(Console())
-    reader, told, seen = Reader(run.events), 0, list[Event]()
-    if new_only:
-        reader.offset = run.events_bytes()
-    try:
-        with Interrupts(run, view) as interrupts:
-            last_life = time.monotonic()
-            while True:
-                lives = jobs.alive(run)
-                last_life = time.monotonic() if lives else last_life
-                over = _over(run) or time.monotonic() - last_life > QUIET_S
-                for event in reader.new():
-                    view.show(event)
-                    seen += [event] if isinstance(event, (Saved, Failed)) else []
-                if over:
-                    break
-                told = interrupts.act(told)
-                time.sleep(POLL_S)
-    finally:
-        view.close()
-    return _farewell(run, seen, killed=told > 1)
-
-
-def _over(run: RunDir) -> bool:
-    try:
-        return run.read_state().exit_code is not None
-    except (OSError, ValueError, TypeError):
-        return False
-
-
-def _farewell(run: RunDir, seen: list[Event], killed: bool) -> int:
-    """The last words on the screen and the exit code."""
-    state = run.read_state()
-    if state.exit_code is None:
-        if killed:
-            run.update_state(
-                state="stopped", exit_code=EXIT_STOPPED, cause="ended at once by the user", ended=time.time()
-            )
-            print(f"Ended at once. What had been saved is in {run.path}")
-            return EXIT_STOPPED
-        print(f"The trainer died without a word. Its last lines in {run.console}:", file=sys.stderr)
-        print("\n".join(f"  {line}" for line in last_lines(run)), file=sys.stderr)
-        return EXIT_CRASHED
-    if state.exit_code not in (EXIT_DONE, EXIT_STOPPED):
-        _tell_failure(run, state, seen)
-    _tell_results(run, state, seen)
-    return state.exit_code
-
-
-def _tell_failure(run: RunDir, state: RunState, seen: list[Event]) -> None:
-    problems = [line for event in seen if isinstance(event, Failed) for line in event.problems]
-    print(f"Failed: {state.cause}", file=sys.stderr)
-    for line in problems if len(problems) > 1 else []:
-        print(f"  {line}", file=sys.stderr)
-    print(f"The whole story is in {run.console}", file=sys.stderr)
-
-
-def _tell_results(run: RunDir, state: RunState, seen: list[Event]) -> None:
-    """Where the adapter, the pictures and the run folder are."""
-    if state.exit_code == EXIT_STOPPED:
-        print(f"Stopped after step {state.step} of {state.total_steps}.")
-        print(f'To go on: python launch.py --resume "{run.path}"')
-    saved = [event for event in seen if isinstance(event, Saved)]
-    files = {event.file: event for event in saved if event.what in ADAPTERS}
-    for name, event in sorted(files.items(), key=lambda pair: ADAPTERS.index(pair[1].what)):
-        print(f"LoRA: {run.path / name} ({size(event.bytes)}{'' if event.what == 'final' else ', ' + event.what})")
-    grid = run.samples / "before-after.png"
-    if grid.is_file():
-        print(f"Before and after: {grid}")
-    print(f"Run folder: {run.path}")
-
-
-def last_lines(run: RunDir, count: int = 15) -> list[str]:
-    """The end of the console log."""
-    try:
-        with open(run.console, "rb") as file:
-            file.seek(0, 2)
-            file.seek(max(0, file.tell() - 20_000))
-            return file.read().decode("utf-8", errors="replace").splitlines()[-count:]
-    except OSError:
-        return []

@@ -1,4 +1,4 @@
-"""Starts, stops and finds trainer processes: the only place of the page that starts a process.
+"""Starts, resumes, asks and finds runs.
 
 The trainer is `accelerate launch … -m trainer <run folder>` in a session of its own, so that closing the page or the
 terminal never reaches it. Its only argument is the run folder: no value of a preset stands on the command line.
@@ -6,50 +6,26 @@ terminal never reaches it. Its only argument is the run folder: no value of a pr
 
 from __future__ import annotations
 
-import contextlib
-import os
-import subprocess
-import sys
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
-
-import psutil
+from typing import get_args
 
 from trainer.contract import checkpoints, families
 from trainer.contract import preset as presets
 from trainer.contract.machine import load_machine
-from trainer.contract.parse import parse_gpus
 from trainer.contract.problems import Problem, Problems
-from trainer.contract.rundir import SAME_START_S, Request, RunDir, find_runs, process_start, write_whole
+from trainer.contract.rundir import Request, RunDir, RunState, find_runs, write_whole
 from trainer.contract.settings import Preset
 
-ROOT = Path(__file__).resolve().parents[1]
-"""The checkout: the folder of launch.py."""
+from .launching import ROOT, Devices, command, cores, devices, environment, threads
+from .processes import alive, kill, launch
 
-_launchers: dict[Path, subprocess.Popen[bytes]] = {}
-"""Launchers that this process started, by run folder: known before the trainer has written its own pid."""
+__all__ = [
+    "ROOT", "Devices", "alive", "ask", "command", "cores", "default_runs", "devices", "environment", "find", "kill",
+    "launch", "resolve", "resume", "running", "start", "threads",
+]  # fmt: skip
 
-
-@dataclass(frozen=True)
-class Devices:
-    """What `hardware.gpus` means: `kind` "auto", "cpu" or "gpu"; `ids` of the GPUs; `processes` to start."""
-
-    kind: str
-    processes: int = 1
-    ids: tuple[str, ...] = ()
-
-
-def devices(gpus: str) -> Devices:
-    """Read `hardware.gpus`. Problems where it says nothing that can be started."""
-    try:
-        names = parse_gpus(gpus)
-    except ValueError as error:
-        raise Problems([Problem("hardware.gpus", f"{gpus!r} is no choice of GPUs", str(error))]) from None
-    kind = names[0] if names[0] in ("auto", "cpu") else "gpu"
-    return Devices(kind, len(names), names if kind == "gpu" else ())
+AT_WORK = ("starting", "running")
 
 
 def default_runs() -> Path:
@@ -84,7 +60,7 @@ def resume(run: RunDir) -> int:
         state, preset = run.current_state(), presets.load(run.preset)
         if state.state == "done":
             raise Problems([Problem("run", f"{run.id} cannot go on: it is done", "start a new run")])
-        if state.state in ("starting", "running") or alive(run):
+        if state.state in AT_WORK or alive(run):
             raise Problems([Problem("run", f"{run.id} is still at work", "stop it first, or let it go on")])
         chosen = devices(preset.hardware.gpus)
         count = state.threads or threads(preset, chosen)
@@ -116,135 +92,36 @@ def resolve(preset: Preset, name: str = "") -> Preset:
     return presets.resolve(absolute, known)
 
 
-def threads(preset: Preset, chosen: Devices) -> int:
-    """CPU threads of one trainer process: the setting, else OMP_NUM_THREADS as the user set it, else the cores that
-    there are, shared by the processes where they compute on the CPU."""
-    if preset.hardware.threads:
-        return preset.hardware.threads
-    asked = os.environ.get("OMP_NUM_THREADS", "")
-    if asked.isdecimal() and int(asked) > 0:
-        return int(asked)
-    return max(1, cores() // chosen.processes)
+def ask(run: RunDir, what: Request, text: str = "") -> None:
+    """Ask a run for something; it is done after the step in hand. "stop": end with everything saved. "pause": save the
+    full state and end, so that the device is free; `resume` goes on exactly. "save": an adapter file and the full state
+    now. "sample": sample pictures now. `text` goes with it: for "pause" a step, after which it counts.
+
+    Problems where the run is not at work: a request that nobody reads would be found by whoever resumes it."""
+    state = run.current_state()
+    if state.state not in AT_WORK:
+        raise Problems([Problem("run", f"{run.id} is not at work: {_why_not(run, state)}", _WHAT_NOW[state.state])])
+    run.request(what, text)
 
 
-def cores() -> int:
-    """Physical cores that this process may use."""
-    physical = psutil.cpu_count(logical=False) or 1
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else physical
-    return max(1, min(physical, usable))
+_WHAT_NOW = {
+    "done": "its files are in its folder",
+    "stopped": "to go on: python launch.py --resume",
+    "paused": "to go on: python launch.py --resume",
+    "failed": "to go on from its last full state: python launch.py --resume",
+    "interrupted": "to go on from its last full state: python launch.py --resume",
+}
 
 
-def command(run: RunDir, chosen: Devices, threads: int) -> list[str]:
-    """The argument list. Every option that accelerate would otherwise guess or warn about is given, and a configuration
-    of our own, so that none of the computer's counts."""
-    accelerate = [sys.executable, "-m", "accelerate.commands.launch", "--quiet"]
-    options = {
-        "--config_file": str(ROOT / "trainer" / "accelerate.yaml"),
-        "--num_processes": str(chosen.processes),
-        "--num_machines": "1",
-        "--num_cpu_threads_per_process": str(threads),
-        "--mixed_precision": "no",
-        "--dynamo_backend": "no",
-    }
-    if chosen.processes > 1:
-        options["--main_process_port"] = "0"
-    words = [word for option in options.items() for word in option]
-    if chosen.processes > 1:
-        words.append("--multi_gpu")
-    elif chosen.kind == "cpu":
-        words.append("--cpu")
-    return [*accelerate, *words, "-m", "trainer", str(run.path)]
-
-
-def environment(preset: Preset, chosen: Devices, environ: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """The trainer's environment: which GPUs it sees, how many threads, UTF-8 everywhere."""
-    changed = dict(environ)
-    changed["OMP_NUM_THREADS"] = str(threads(preset, chosen))
-    changed["PYTHONUTF8"] = "1"
-    changed["PYTHONUNBUFFERED"] = "1"
-    changed["TOKENIZERS_PARALLELISM"] = "false"
-    if chosen.kind == "cpu":
-        changed["ACCELERATE_USE_CPU"] = "true"
-    if chosen.kind == "gpu":
-        changed.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
-        changed["CUDA_VISIBLE_DEVICES"] = ",".join(chosen.ids)
-    return changed
-
-
-def launch(run: RunDir, argv: list[str], environ: Mapping[str, str]) -> None:
-    """Start a process of its own session, in the checkout, with its output in the run's console log."""
-    with open(run.console, "ab") as log:
-        _launchers[run.path] = subprocess.Popen(
-            argv,
-            cwd=ROOT,
-            env=dict(environ),
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            **_own_session(),
-        )
-
-
-def _own_session() -> dict[str, Any]:
-    if os.name == "nt":
-        flags = ("CREATE_NEW_PROCESS_GROUP", "CREATE_NO_WINDOW")
-        return {"creationflags": sum(getattr(subprocess, flag) for flag in flags)}
-    return {"start_new_session": True}
-
-
-def stop(run: RunDir) -> None:
-    """Ask the trainer to end after the step in hand, with everything saved."""
-    run.request("stop")
-
-
-def alive(run: RunDir) -> bool:
-    """Whether the run's launcher (if started here) or its trainer still lives."""
-    launcher = _launchers.get(run.path)
-    if launcher is not None and launcher.poll() is None:
-        return True
-    try:
-        return run.process_runs()
-    except (OSError, ValueError):
-        return False
-
-
-def kill(run: RunDir) -> None:
-    """End every process of the run at once; what was saved stays, the step in hand is lost."""
-    processes = _processes(run)
-    for process in processes:
-        with contextlib.suppress(psutil.Error):
-            process.kill()
-    psutil.wait_procs(processes, timeout=10)
-
-
-def _processes(run: RunDir) -> list[psutil.Process]:
-    """The launcher first, then all below it; the trainer's own where the launcher is gone."""
-    tops: list[psutil.Process] = []
-    launcher = _launchers.get(run.path)
-    with contextlib.suppress(psutil.Error, OSError, ValueError):
-        if launcher is not None and launcher.poll() is None:
-            tops.append(psutil.Process(launcher.pid))
-        state = run.read_state()
-        if state.pid and abs(process_start(state.pid) - state.process_started) < SAME_START_S:
-            trainer = psutil.Process(state.pid)
-            above = trainer.parent()
-            is_launcher = above is not None and str(run.path) in above.cmdline()
-            tops.append(above if above is not None and is_launcher else trainer)
-    below = [child for top in tops for child in _below(top)]
-    return list(dict.fromkeys([*tops, *below]))
-
-
-def _below(process: psutil.Process) -> list[psutil.Process]:
-    try:
-        return process.children(recursive=True)
-    except psutil.Error:
-        return []
+def _why_not(run: RunDir, state: RunState) -> str:
+    cause = f" ({state.cause})" if state.cause else ""
+    return f"it is {state.state}{cause}"
 
 
 def running(runs: Path | None = None) -> list[RunDir]:
     """Runs that are starting or training now, newest first."""
     found = find_runs(Path(runs) if runs is not None else default_runs())
-    return [run for run in found if _state(run) in ("starting", "running")]
+    return [run for run in found if _state(run) in AT_WORK]
 
 
 def _state(run: RunDir) -> str:

@@ -81,8 +81,8 @@ def test_the_page_imports_only_torch_free_rooms(path: Path) -> None:
     assert not wrong, f"{path.name} imports {wrong}"
 
 
-def test_only_jobs_and_set_up_start_processes() -> None:
-    allowed = {"gui/jobs.py", "launch.py"}
+def test_only_processes_and_set_up_start_processes() -> None:
+    allowed = {"gui/processes.py", "launch.py"}
     for path in SOURCES:
         name = path.relative_to(ROOT).as_posix()
         set_up = name.startswith(("trainer/setup_", "trainer/install", "trainer/testing"))

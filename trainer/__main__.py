@@ -19,8 +19,13 @@ from trainer.contract.events import Event, Failed, Finished, Resumed, Writer
 from trainer.contract.problems import Problems
 from trainer.contract.rundir import EXIT_CRASHED, EXIT_DONE, EXIT_STOPPED, RunDir, State, process_start
 
-EXIT_CODES = {"done": EXIT_DONE, "stopped early": EXIT_DONE, "stopped": EXIT_STOPPED}
-"""How the loop ended -> exit code."""
+ENDS: dict[str, tuple[State, int]] = {
+    "done": ("done", EXIT_DONE),
+    "stopped early": ("done", EXIT_DONE),
+    "stopped": ("stopped", EXIT_STOPPED),
+    "paused": ("paused", EXIT_STOPPED),
+}
+"""How the loop ended -> state of the run, exit code."""
 
 
 @dataclass(frozen=True)
@@ -73,14 +78,12 @@ def _main_process(run: RunDir) -> int:
         from trainer.run import train
 
         result = train(run, fan)
-        end = End("done" if EXIT_CODES[result.how] == EXIT_DONE else "stopped", EXIT_CODES[result.how])
+        end = End(*ENDS[result.how])
         last: Event = Finished(step=result.step, how=result.how, file=result.file, seconds=time.time() - began)
     except KeyboardInterrupt:
-        run.take("stop")
-        end = End(
-            "stopped", EXIT_STOPPED, f"stopped before step {step + 1}" if step else "stopped before the first step"
-        )
-        last = Finished(step=step, how="stopped", seconds=time.time() - began)
+        how: State = "stopped" if run.take("stop") is not None or run.take("pause") is None else "paused"
+        end = End(how, EXIT_STOPPED, f"{how} before step {step + 1}" if step else f"{how} before the first step")
+        last = Finished(step=step, how=how, seconds=time.time() - began)
     except BaseException as error:  # whatever ended the run has to be told
         end = how_it_failed(error)
         last = Failed(step=counter.step, cause=end.cause, problems=list(end.problems), exit_code=end.exit_code)
@@ -97,7 +100,7 @@ def _other_process(run: RunDir) -> int:
     from trainer.sinks.fan import Fan
 
     try:
-        return EXIT_CODES[train(run, Fan([])).how]
+        return ENDS[train(run, Fan([])).how][1]
     except KeyboardInterrupt:
         return EXIT_STOPPED
     except Problems as problems:

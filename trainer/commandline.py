@@ -12,21 +12,26 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
+OF_A_RUN = ("stop", "pause", "save", "sample", "resume")
+"""Options that name a run and do something with it."""
+
 DONE, CRASHED, BAD_SETTINGS, BAD_DATA, STOPPED = 0, 1, 2, 3, 130
 
 EPILOG = """\
-without --preset, --stop, --resume or --test the web page opens at http://127.0.0.1:7860 (or the next free port).
+without --preset, --test or an option that names a run the web page opens at http://127.0.0.1:7860 (or the next free
+port).
 
 examples:
   python launch.py                                            the web page
   python launch.py --preset presets/demo.toml                 train the demo
   python launch.py --preset my.toml --set network.rank=8 training.seed=7 --name try-2
   python launch.py --preset my.toml --check                   what would be trained, without training
-  python launch.py --resume latest                            go on with the newest run that was interrupted or stopped
+  python launch.py --pause latest                             free the GPU; --resume latest goes on exactly
+  python launch.py --resume latest                            go on with the newest run, from its last full state
   python launch.py --help network.rank                        what a setting does
 
 a value that begins with a dash is written with an equals sign: --name=-x
-exit codes: 0 done, 1 crashed, 2 bad settings or arguments, 3 bad data or model, 130 stopped by the user
+exit codes: 0 done, 1 crashed, 2 bad settings or arguments, 3 bad data or model, 130 stopped or paused by the user
 """
 
 
@@ -63,9 +68,17 @@ def build_parser() -> argparse.ArgumentParser:
     )
     train.add_argument("--check", action="store_true", help="check everything and print the plan; trains nothing")
     train.add_argument("--name", help="name of the adapter and the run")
-    train.add_argument("--stop", metavar="RUN", help="end a run after the step in hand, with everything saved")
-    train.add_argument(
-        "--resume", metavar="RUN", help="go on with a run that was stopped or interrupted, from its last full state"
+    of_a_run = parser.add_argument_group(
+        "a run that is there", "RUN is its folder, its name, the beginning of it, or latest."
+    )
+    of_a_run.add_argument("--stop", metavar="RUN", help="end it after the step in hand, with everything saved")
+    of_a_run.add_argument("--pause", metavar="RUN", help="save everything and free the GPU; --resume goes on")
+    of_a_run.add_argument("--save", metavar="RUN", help="save the LoRA and the full state now")
+    of_a_run.add_argument("--sample", metavar="RUN", help="draw the sample pictures now")
+    of_a_run.add_argument(
+        "--resume",
+        metavar="RUN",
+        help="go on with one that was paused, stopped or interrupted, from its last full state",
     )
     train.add_argument("--runs", metavar="DIR", help="folder of the runs (default: runs beside launch.py)")
     page = parser.add_argument_group("the page")
@@ -99,7 +112,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     """
     parser = build_parser()
     options = parser.parse_args(list(argv))
-    actions = [name for name in ("preset", "stop", "resume", "test") if getattr(options, name) is not None]
+    actions = [name for name in ("preset", *OF_A_RUN, "test") if getattr(options, name) is not None]
     if len(actions) > 1:
         parser.error(f"--{actions[0]} and --{actions[1]} cannot be used together")
     if options.preset is None:
@@ -110,6 +123,11 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         parser.print_help(sys.stdout)
         parser.exit(DONE)
     return options
+
+
+def of_a_run(options: argparse.Namespace) -> str | None:
+    """The option that names a run, if one is given."""
+    return next((name for name in OF_A_RUN if getattr(options, name) is not None), None)
 
 
 def _change(text: str) -> str:

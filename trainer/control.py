@@ -8,7 +8,7 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from types import FrameType
 
 from trainer.contract.rundir import RunDir
@@ -26,6 +26,7 @@ class Orders:
     save: bool = False
     state: bool = False
     stop: bool = False
+    pause: bool = False
 
 
 class Turn:
@@ -65,22 +66,35 @@ class Control:
     def after(self, step: int) -> Orders:
         """The orders after `step`, the same in every process."""
         mine = self._read(step) if self._ranks.main else Orders()
-        return Orders(*self._ranks.from_main((mine.validate, mine.sample, mine.save, mine.state, mine.stop)))
+        return Orders(*self._ranks.from_main(astuple(mine)))
 
-    def before_the_first(self) -> bool:
-        """Whether the run was asked to stop before its first step. Other requests wait for that step."""
-        mine = self._ranks.main and self._stop_asked()
-        return self._ranks.from_main((mine,))[0]
+    def before(self, step: int) -> Orders:
+        """Whether the run was asked to end before `step`, its next one. Other requests wait for that step."""
+        mine = (self._stop_asked(), self._pause_asked(step - 1)) if self._ranks.main else (False, False)
+        stop, pause = self._ranks.from_main(mine)
+        return Orders(stop=stop, pause=pause)
 
     def _read(self, step: int) -> Orders:
+        """A pause leaves an adapter file too: who does not go on has what was learnt, under its step's name and not
+        under the final one."""
         due = {name: turn.due(step) for name, turn in self._turns.items()}
+        saves, pauses = self._run.take("save") is not None, self._pause_asked(step)
         return Orders(
             validate=due.get("validate", False),
             sample=self._run.take("sample") is not None or due.get("sample", False),
-            save=self._run.take("save") is not None or due.get("save", False),
-            state=due.get("state", False),
+            save=saves or pauses or due.get("save", False),
+            state=saves or due.get("state", False),
             stop=self._stop_asked(),
+            pause=pauses,
         )
 
     def _stop_asked(self) -> bool:
         return self._run.take("stop") is not None or self._stop
+
+    def _pause_asked(self, step: int) -> bool:
+        """The request's text may name the step after which it counts."""
+        text = self._run.peek("pause")
+        if text is None or (text.isdecimal() and int(text) > step):
+            return False
+        self._run.take("pause")
+        return True

@@ -93,8 +93,8 @@ def train_with(bench: Bench, trained: Trained, loader: Loader, previews: Preview
     control = Control(bench.run, ranks, turns(plan))
     control.listen()
     emit(started(bench, optimizer, after))
-    if control.before_the_first():
-        return Result("stopped", after, bench.run.read_state().adapter if after else "")
+    if how := loop.ending(control.before(after + 1)):
+        return Result(how, after, bench.run.read_state().adapter if after else "")
     if 0 in plan.samples and not after:
         draw(0)
     if 0 in plan.validations and not after:
@@ -118,7 +118,7 @@ def train_with(bench: Bench, trained: Trained, loader: Loader, previews: Preview
     if ranks.main:
         states.write_last(step, how)
     with in_use(network, optimizer):
-        file = finish(bench, keeper, checker, step) if ranks.main else ""
+        file = finish(bench, keeper, checker, step) if ranks.main and how != "paused" else ""
     if previews:
         lay_out(previews, step, emit)
     ranks.wait()

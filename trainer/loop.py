@@ -14,7 +14,7 @@ from trainer.plan.steps import Steps
 from .control import Control, Orders
 from .update import Outcome
 
-How = Literal["done", "stopped", "stopped early"]
+How = Literal["done", "stopped", "paused", "stopped early"]
 
 
 OVERFLOWS_IN_A_ROW = 25
@@ -56,12 +56,12 @@ class Parts:
 
 
 def train(parts: Parts, steps: Steps, after: int = 0) -> tuple[How, int]:
-    """Train to the last step, or until somebody says stop; returns how it ended and the last step done.
+    """Train to the last step, or until somebody says stop or pause; returns how it ended and the last step done.
 
     `after`: steps that an earlier process has done."""
     metrics = Metrics(parts, steps)
-    if parts.control.before_the_first():
-        return "stopped", after
+    if how := ending(parts.control.before(after + 1)):
+        return how, after
     metrics.start_clock()
     for step in range(after + 1, steps.total + 1):
         parts.set_rate(step)
@@ -84,10 +84,19 @@ def train(parts: Parts, steps: Steps, after: int = 0) -> tuple[How, int]:
             if orders.state:
                 parts.state(step)
             metrics.start_clock()
-        if (orders.stop or early) and step < steps.total:
-            return ("stopped" if orders.stop else "stopped early"), step
+        if (how := ending(orders, early)) and step < steps.total:
+            return how, step
     metrics.tell_all()
     return "done", steps.total
+
+
+def ending(orders: Orders, early: bool = False) -> How | None:
+    """How a run ends by these orders, if it does."""
+    if orders.stop:
+        return "stopped"
+    if orders.pause:
+        return "paused"
+    return "stopped early" if early else None
 
 
 class Metrics:

@@ -47,9 +47,10 @@ class States:
 
     def write_last(self, step: int, how: str) -> None:
         """Save the state at the end of the run. One that is done needs it only to be extended: one file is enough."""
-        if how == "stopped" or self.plan.preset.saving.state_every != "never":
+        unfinished = how in ("stopped", "paused")
+        if unfinished or self.plan.preset.saving.state_every != "never":
             self.write(step)
-        if how != "stopped":
+        if not unfinished:
             checkpoints.prune(self.run, keep=1)
 
     def restore(self) -> int:

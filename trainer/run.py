@@ -82,7 +82,7 @@ def with_sources(bench: Bench) -> tuple[Bench, prepare.Sources]:
     """Images and captions encoded. Images that turn out to be unreadable are named and left out: the plan, and with it
     the number of steps, is made again without them; Problems where none is left."""
     machine = load_machine(ROOT)
-    progress = prepare.Progress(bench.emit, (bench.run.control / "stop").exists)
+    progress = prepare.Progress(bench.emit, lambda: asked_to_end(bench.run))
     try:
         with bench.ranks.main_first():
             return bench, prepare.sources(bench.family, bench.plan, machine, progress)
@@ -97,6 +97,11 @@ def with_sources(bench: Bench) -> tuple[Bench, prepare.Sources]:
     bench = replace(bench, plan=plan)
     with bench.ranks.main_first():
         return bench, prepare.sources(bench.family, plan, machine, progress)
+
+
+def asked_to_end(run: RunDir) -> bool:
+    """Whether the run is to end before it has begun; a pause that names a step waits for it."""
+    return run.peek("stop") is not None or run.peek("pause") == ""
 
 
 def add_sinks(run: RunDir, emit: Fan, preset: Preset) -> None:

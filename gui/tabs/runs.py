@@ -198,7 +198,7 @@ def _alive(watching: Watcher, run: RunDir | None) -> tuple[bool, bool]:
 def _resume_label(watching: Watcher, run: RunDir | None) -> str:
     """What the button says that goes on with a run; "" for one that is at work, done or not to be read."""
     state = watching.state(run) if run else None
-    if run is None or state is None or state.state not in ("interrupted", "stopped", "failed"):
+    if run is None or state is None or state.state not in ("interrupted", "stopped", "paused", "failed"):
         return ""
     found = checkpoints.newest(run)
     return f"Continue from step {found.step}" if found else "Start again from step 0: no state was saved"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -109,7 +110,7 @@ def test_a_wrong_number_of_processes_is_refused(runs: Path, small: Small) -> Non
     from trainer.contract import preset as presets
 
     run.preset.write_text(presets.dumps(jobs.resolve(small({"hardware.gpus": "cpu,cpu"}))), encoding="utf-8")
-    jobs.launch(run, [jobs.sys.executable, "-m", "trainer", str(run.path)], os.environ)
+    jobs.launch(run, [sys.executable, "-m", "trainer", str(run.path)], os.environ)
     state = ended(run).read_state()
     assert state.exit_code == 2 and "2 processes were asked for, 1 started" in state.cause
 
@@ -170,7 +171,7 @@ def test_the_stop_command_reaches_a_run_by_its_name(runs: Path, small: Small) ->
     wait_until(lambda: not jobs.alive(run))
     again = launch("--stop", run.id, "--runs", str(runs))
     _, err = again.communicate(timeout=PATIENCE_S)
-    assert again.returncode == 2 and "does not run" in err
+    assert again.returncode == 2 and "is not at work: it is stopped" in err
 
 
 def test_requests_are_done_between_steps(runs: Path, small: Small) -> None:
@@ -225,7 +226,7 @@ def test_check_prints_the_plan_without_torch(runs: Path) -> None:
         "heavy = {'torch', 'diffusers', 'transformers', 'accelerate', 'gradio'} & set(sys.modules)\n"
         "assert not heavy, heavy"
     )
-    done = subprocess.run([jobs.sys.executable, "-c", code], cwd=jobs.ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, "-c", code], cwd=jobs.ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
 
@@ -239,7 +240,7 @@ def test_a_torch_that_cannot_be_loaded_is_told(runs: Path, small: Small, tmp_pat
     run = RunDir.create(runs, "broken")
     run.preset.write_text(presets.dumps(jobs.resolve(small())), encoding="utf-8")
     environ = {**os.environ, "PYTHONPATH": str(broken.parent)}
-    jobs.launch(run, [jobs.sys.executable, "-m", "trainer", str(run.path)], environ)
+    jobs.launch(run, [sys.executable, "-m", "trainer", str(run.path)], environ)
     state = ended(run).read_state()
     assert state.exit_code == 1 and state.state == "failed" and "libcudart.so is missing" in state.cause
     wait_until(lambda: not jobs.alive(run))

@@ -15,7 +15,7 @@ from gui import jobs
 from trainer.contract import checkpoints
 from trainer.contract.events import Event, Failed, Finished, Resumed, RunStarted, Sampled, StepDone, Validated, read
 from trainer.contract.problems import Problems
-from trainer.contract.rundir import RunDir, find_runs, write_whole
+from trainer.contract.rundir import RunDir, find_runs, process_start, write_whole
 from trainer.contract.settings import Preset
 
 Train = Callable[..., RunDir]
@@ -161,6 +161,21 @@ def test_a_cut_state_gives_way_to_the_one_before(
     assert_equal(run, train_here(changes))
 
 
+def test_a_paused_run_frees_its_device_and_goes_on_exactly(
+    train_here: Train, resume: Callable[[RunDir], RunDir]
+) -> None:
+    run = train_here(before=lambda run: run.request("pause", "2"))
+    state = run.read_state()
+    assert (state.state, state.exit_code, state.step, state.adapter) == ("paused", 130, 2, "")
+    assert of_kind(run, Finished)[-1].how == "paused"
+    assert not (run.path / "zorb.safetensors").exists()
+    assert tensors(run, "zorb-step00000002.safetensors")
+    assert state_files(run) == ["state-step00000002.safetensors"]
+    run.request("pause")
+    assert resume(run).read_state().state == "paused" and run.peek("pause") is None
+    assert_equal(resume(run), train_here())
+
+
 def test_without_a_state_it_begins_again(
     train_here: Train, stop_after: Callable[[RunDir, int], None], resume: Callable[[RunDir], RunDir]
 ) -> None:
@@ -203,7 +218,7 @@ def test_alive_and_done_runs_are_refused(train_here: Train) -> None:
     with pytest.raises(Problems, match="it is done"):
         jobs.resume(run)
     me = run.read_state()
-    run.update_state(state="running", pid=os.getpid(), process_started=jobs.process_start(os.getpid()))
+    run.update_state(state="running", pid=os.getpid(), process_started=process_start(os.getpid()))
     assert me.state == "done"
     with pytest.raises(Problems, match="still"):
         jobs.resume(run)

@@ -46,6 +46,15 @@ def test_a_run_to_resume_stands_alone(capsys):
     assert "--preset and --resume cannot be used together" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("name", commandline.OF_A_RUN)
+def test_every_option_of_a_run_is_known_to_who_does_it(name):
+    from gui import headless
+
+    options = commandline.parse([f"--{name}", "latest"])
+    assert commandline.of_a_run(options) == name and name in headless.COMMANDS
+    assert set(headless.COMMANDS) == set(commandline.OF_A_RUN)
+
+
 def test_everything_behind_test_goes_to_pytest():
     assert commandline.parse(["--test"]).test == []
     assert commandline.parse(["--test", "-k", "lora", "--maxfail=1", "--help"]).test == [

@@ -158,15 +158,19 @@ class RunDir:
         """Ask the trainer for something; it is read at the next step boundary."""
         write_whole(self.control / what, text)
 
-    def take(self, what: Request) -> str | None:
-        """The text of a pending request, which is thereby taken; None without one. For the trainer's rank 0."""
-        path = self.control / what
+    def peek(self, what: Request) -> str | None:
+        """The text of a pending request, which stays; None without one."""
         try:
-            text = path.read_text(encoding="utf-8")
+            return (self.control / what).read_text(encoding="utf-8")
         except (FileNotFoundError, PermissionError):
             return None
-        with contextlib.suppress(FileNotFoundError, PermissionError):
-            path.unlink()
+
+    def take(self, what: Request) -> str | None:
+        """The text of a pending request, which is thereby taken; None without one. For the trainer's rank 0."""
+        text = self.peek(what)
+        if text is not None:
+            with contextlib.suppress(FileNotFoundError, PermissionError):
+                (self.control / what).unlink()
         return text
 
     def process_runs(self) -> bool:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from gui import jobs
+from gui import jobs, processes
 from trainer.contract import preset as presets
 from trainer.contract.machine import Machine, load_machine, save_machine
 from trainer.contract.problems import Problems
@@ -120,7 +120,7 @@ def test_killing_ends_the_whole_family(tmp_path: Path) -> None:
 
     below: list[psutil.Process] = []
     while not below:
-        below = psutil.Process(jobs._launchers[run.path].pid).children(recursive=True)
+        below = psutil.Process(processes._launchers[run.path].pid).children(recursive=True)
         time.sleep(0.02)
     assert jobs.alive(run)
     jobs.kill(run)
@@ -132,7 +132,7 @@ def test_killing_ends_the_whole_family(tmp_path: Path) -> None:
 def test_a_run_has_a_session_of_its_own(tmp_path: Path) -> None:
     run = made(tmp_path)
     jobs.launch(run, [sys.executable, "-c", "import os; print(os.getsid(0), os.getpid())"], os.environ)
-    jobs._launchers[run.path].wait(20)
+    processes._launchers[run.path].wait(20)
     session, pid = run.console.read_text(encoding="utf-8").split()
     assert session == pid != str(os.getsid(0))
 
@@ -186,6 +186,31 @@ def test_requests_are_taken_once(tmp_path: Path) -> None:
     run.request("stop")
     assert control.after(3) == Orders(save=True, stop=True)
     assert control.after(4) == Orders()
+    run.request("save")
+    assert control.after(5) == Orders(save=True, state=True)
+
+
+def test_a_pause_may_wait_for_a_step(tmp_path: Path) -> None:
+    run = made(tmp_path)
+    control = Control(run, Ranks(), {})
+    run.request("pause", "4")
+    assert control.before(1) == control.after(1) == control.after(3) == Orders()
+    assert control.after(4) == Orders(save=True, pause=True)
+    assert control.after(5) == Orders()
+    run.request("pause")
+    assert control.before(6) == Orders(pause=True)
+
+
+@pytest.mark.parametrize("state", ["done", "stopped", "paused", "failed", "interrupted"])
+def test_a_run_that_is_not_at_work_takes_no_request(tmp_path: Path, state: str) -> None:
+    run = made(tmp_path)
+    run.update_state(state=state, exit_code=0, cause="a cause")
+    with pytest.raises(Problems, match=rf"not at work: it is {state} \(a cause\)"):
+        jobs.ask(run, "sample")
+    assert run.peek("sample") is None
+    run.update_state(state="starting", created=time.time())
+    jobs.ask(run, "sample", "a cat")
+    assert run.take("sample") == "a cat" and run.take("sample") is None
 
 
 def test_importing_jobs_needs_no_torch() -> None:

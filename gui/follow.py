@@ -1,0 +1,141 @@
+"""A run on the terminal until its end: progress, Ctrl-C, the last words, the exit code."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+from types import FrameType
+from typing import Any
+
+from rich.console import Console
+
+from trainer.contract.events import Event, Failed, Reader, Saved
+from trainer.contract.rundir import EXIT_CRASHED, EXIT_DONE, EXIT_STOPPED, RunDir, RunState
+
+from . import jobs
+from .console import View, make_view, size
+
+POLL_S = 0.1
+QUIET_S = 3.0
+"""How long a run may have no living process before it counts as dead: its last words may still be on the way."""
+
+ADAPTERS = ("final", "lowest validation loss")
+
+
+class Interrupts:
+    """Ctrl-C and SIGTERM: the first asks the run to stop, the second ends it at once."""
+
+    def __init__(self, run: RunDir, view: View) -> None:
+        self._run, self._view, self.count = run, view, 0
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> Interrupts:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._before[number] = signal.signal(number, self._heard)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _heard(self, number: int, frame: FrameType | None) -> None:
+        self.count += 1
+        if self.count == 1:
+            self._run.request("stop")
+
+    def act(self, told: int) -> int:
+        """Say and do what the signals since the last call ask for; returns how many have been dealt with."""
+        if self.count > told and told == 0:
+            self._view.say("Stopping after the step in hand; everything is saved. Again to end at once.")
+            told = 1
+        if self.count > told:
+            self._view.say("Ending at once.")
+            jobs.kill(self._run)
+        return self.count
+
+
+def follow(run: RunDir, new_only: bool = False) -> int:
+    """Show a run until its end; returns its exit code. `new_only`: what an earlier process has written is left out."""
+    view = make_view(Console())
+    reader, told, seen = Reader(run.events), 0, list[Event]()
+    if new_only:
+        reader.offset = run.events_bytes()
+    try:
+        with Interrupts(run, view) as interrupts:
+            last_life = time.monotonic()
+            while True:
+                lives = jobs.alive(run)
+                last_life = time.monotonic() if lives else last_life
+                over = _over(run) or time.monotonic() - last_life > QUIET_S
+                for event in reader.new():
+                    view.show(event)
+                    seen += [event] if isinstance(event, (Saved, Failed)) else []
+                if over:
+                    break
+                told = interrupts.act(told)
+                time.sleep(POLL_S)
+    finally:
+        view.close()
+    return _farewell(run, seen, killed=told > 1)
+
+
+def _over(run: RunDir) -> bool:
+    try:
+        return run.read_state().exit_code is not None
+    except (OSError, ValueError, TypeError):
+        return False
+
+
+def _farewell(run: RunDir, seen: list[Event], killed: bool) -> int:
+    """The last words on the screen and the exit code."""
+    state = run.read_state()
+    if state.exit_code is None:
+        if killed:
+            run.update_state(
+                state="stopped", exit_code=EXIT_STOPPED, cause="ended at once by the user", ended=time.time()
+            )
+            print(f"Ended at once. What had been saved is in {run.path}")
+            return EXIT_STOPPED
+        print(f"The trainer died without a word. Its last lines in {run.console}:", file=sys.stderr)
+        print("\n".join(f"  {line}" for line in last_lines(run)), file=sys.stderr)
+        return EXIT_CRASHED
+    if state.exit_code not in (EXIT_DONE, EXIT_STOPPED):
+        _tell_failure(run, state, seen)
+    _tell_results(run, state, seen)
+    return state.exit_code
+
+
+def _tell_failure(run: RunDir, state: RunState, seen: list[Event]) -> None:
+    problems = [line for event in seen if isinstance(event, Failed) for line in event.problems]
+    print(f"Failed: {state.cause}", file=sys.stderr)
+    for line in problems if len(problems) > 1 else []:
+        print(f"  {line}", file=sys.stderr)
+    print(f"The whole story is in {run.console}", file=sys.stderr)
+
+
+def _tell_results(run: RunDir, state: RunState, seen: list[Event]) -> None:
+    """Where the adapter, the pictures and the run folder are."""
+    if state.exit_code == EXIT_STOPPED:
+        freed = ": everything is saved and the device is free" if state.state == "paused" else ""
+        print(f"{state.state.capitalize()} after step {state.step} of {state.total_steps}{freed}.")
+        print(f'To go on: python launch.py --resume "{run.path}"')
+    saved = [event for event in seen if isinstance(event, Saved)]
+    files = {event.file: event for event in saved if event.what in ADAPTERS}
+    for name, event in sorted(files.items(), key=lambda pair: ADAPTERS.index(pair[1].what)):
+        print(f"LoRA: {run.path / name} ({size(event.bytes)}{'' if event.what == 'final' else ', ' + event.what})")
+    grid = run.samples / "before-after.png"
+    if grid.is_file():
+        print(f"Before and after: {grid}")
+    print(f"Run folder: {run.path}")
+
+
+def last_lines(run: RunDir, count: int = 15) -> list[str]:
+    """The end of the console log."""
+    try:
+        with open(run.console, "rb") as file:
+            file.seek(0, 2)
+            file.seek(max(0, file.tell() - 20_000))
+            return file.read().decode("utf-8", errors="replace").splitlines()[-count:]
+    except OSError:
+        return []

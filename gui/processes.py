@@ -1,0 +1,87 @@
+"""The processes of a run: started, found, ended. The only place of the page that starts a process.
+
+Each is in a session of its own, so that closing the page or the terminal never reaches it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from trainer.contract.rundir import SAME_START_S, RunDir, process_start
+
+from .launching import ROOT
+
+_launchers: dict[Path, subprocess.Popen[bytes]] = {}
+"""Launchers that this process started, by run folder: known before the trainer has written its own pid."""
+
+
+def launch(run: RunDir, argv: list[str], environ: Mapping[str, str]) -> None:
+    """Start a process of its own session, in the checkout, with its output in the run's console log."""
+    with open(run.console, "ab") as log:
+        _launchers[run.path] = subprocess.Popen(
+            argv,
+            cwd=ROOT,
+            env=dict(environ),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            **_own_session(),
+        )
+
+
+def _own_session() -> dict[str, Any]:
+    if os.name == "nt":
+        flags = ("CREATE_NEW_PROCESS_GROUP", "CREATE_NO_WINDOW")
+        return {"creationflags": sum(getattr(subprocess, flag) for flag in flags)}
+    return {"start_new_session": True}
+
+
+def alive(run: RunDir) -> bool:
+    """Whether the run's launcher (if started here) or its trainer still lives."""
+    launcher = _launchers.get(run.path)
+    if launcher is not None and launcher.poll() is None:
+        return True
+    try:
+        return run.process_runs()
+    except (OSError, ValueError):
+        return False
+
+
+def kill(run: RunDir) -> None:
+    """End every process of the run at once; what was saved stays, the step in hand is lost."""
+    processes = _processes(run)
+    for process in processes:
+        with contextlib.suppress(psutil.Error):
+            process.kill()
+    psutil.wait_procs(processes, timeout=10)
+
+
+def _processes(run: RunDir) -> list[psutil.Process]:
+    """The launcher first, then all below it; the trainer's own where the launcher is gone."""
+    tops: list[psutil.Process] = []
+    launcher = _launchers.get(run.path)
+    with contextlib.suppress(psutil.Error, OSError, ValueError):
+        if launcher is not None and launcher.poll() is None:
+            tops.append(psutil.Process(launcher.pid))
+        state = run.read_state()
+        if state.pid and abs(process_start(state.pid) - state.process_started) < SAME_START_S:
+            trainer = psutil.Process(state.pid)
+            above = trainer.parent()
+            is_launcher = above is not None and str(run.path) in above.cmdline()
+            tops.append(above if above is not None and is_launcher else trainer)
+    below = [child for top in tops for child in _below(top)]
+    return list(dict.fromkeys([*tops, *below]))
+
+
+def _below(process: psutil.Process) -> list[psutil.Process]:
+    try:
+        return process.children(recursive=True)
+    except psutil.Error:
+        return []
