@@ -17,6 +17,8 @@ from trainer.contract.events import (
     Event,
     Failed,
     Finished,
+    Likened,
+    Noted,
     Phase,
     RunStarted,
     Sampled,
@@ -100,6 +102,8 @@ def size(count: int) -> str:
 
 TEXTS: dict[type[Event], Callable[[Any], str]] = {
     Warned: lambda event: f"Warning: {event.text}",
+    Noted: lambda event: event.text,
+    Likened: lambda event: f"Step {event.step}: likeness of the samples {event.similarity:.3f}",
     Validated: lambda event: (
         f"Step {event.step}: validation loss {event.loss:.4f}{' (lowest)' if event.lowest else ''}"
     ),

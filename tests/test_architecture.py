@@ -29,6 +29,7 @@ LAYERS = {
     "resume": 4,
     "prepare": 4,
     "device": 3,
+    "checks": 5,
     "loop": 5,
     "bench": 5,
     "course": 6,

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import astuple, dataclass
 from types import FrameType
+from typing import Protocol
 
 from trainer.contract.rundir import RunDir
 from trainer.contract.settings import Interval
@@ -27,6 +28,14 @@ class Orders:
     state: bool = False
     stop: bool = False
     pause: bool = False
+
+
+class Due(Protocol):
+    """Says after each step whether it is time again."""
+
+    def due(self, step: int) -> bool:
+        """Asked once after each step, by the main process alone."""
+        ...
 
 
 class Turn:
@@ -50,7 +59,7 @@ class Turn:
 class Control:
     """Orders after each step, from `turns` ("validate", "sample", "save", "state"), control files and signals."""
 
-    def __init__(self, run: RunDir, ranks: Ranks, turns: dict[str, Turn]) -> None:
+    def __init__(self, run: RunDir, ranks: Ranks, turns: Mapping[str, Due]) -> None:
         self._run, self._ranks, self._turns = run, ranks, turns
         self._stop = False
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
 
-from trainer.contract.events import RunStarted, Sampled, read
+from trainer.contract import checkpoints
+from trainer.contract.events import RunStarted, Sampled, Validated, read
 from trainer.contract.families import by_name
 from trainer.contract.machine import load_machine
 from trainer.contract.settings import parse_interval
@@ -16,23 +18,24 @@ from trainer.optim.optimizers import applied_rates
 from trainer.optim.schedule import Scheduler
 from trainer.parts import Network
 from trainer.plan.draws import number
-from trainer.plan.plan import Plan
 from trainer.plan.steps import due_steps
 from trainer.sampling.previews import Previews
 from trainer.saving.hashes import BackgroundHash
 from trainer.saving.metadata import RunFacts, adapter_metadata, optimizer_text
 from trainer.saving.state import Held
+from trainer.validation.measure import Glance, grid, measure
 from trainer.validation.measure import Result as Measured
-from trainer.validation.measure import grid, measure
+from trainer.validation.pace import Pacer
 from trainer.validation.stopping import EarlyStopping
 
 from . import device as machines
 from . import loop
 from .bench import ROOT, Bench
-from .control import Control, Turn
-from .moments import Checker, Keeper, in_use, lay_out, preview
+from .checks import Checker, Watcher
+from .control import Control, Due, Turn
+from .moments import Keeper, in_use, lay_out, preview
 from .resume import States
-from .update import Update
+from .update import Outcome, Update
 
 
 @dataclass(frozen=True)
@@ -58,14 +61,8 @@ def train_with(bench: Bench, trained: Trained, loader: Loader, previews: Preview
     plan, emit, ranks = bench.plan, bench.emit, bench.ranks
     network, optimizer, update = trained.network, trained.optimizer, trained.update
     keeper = make_keeper(bench, network, optimizer)
-    timesteps = grid(plan.preset.validation.timesteps, len(bench.family.process.betas))
-
-    def measured(images: tuple[int, ...]) -> Measured:
-        batches = (loader.fixed([draw]) for draw in plan.fixed_draws(images))
-        return measure(update.measure, batches, timesteps)
-
-    chosen = plan.preset.validation
-    checker = Checker(plan, measured, EarlyStopping(chosen.patience, chosen.min_improvement), keeper, ranks, emit)
+    checker = make_checker(bench, trained, loader, keeper)
+    watch = make_watcher(bench, trained, loader)
 
     def validate(step: int) -> bool:
         with in_use(network, optimizer):
@@ -90,7 +87,7 @@ def train_with(bench: Bench, trained: Trained, loader: Loader, previews: Preview
     after = states.restore()
     if previews and after:
         previews.remember(event for event in read(bench.run.events) if isinstance(event, Sampled))
-    control = Control(bench.run, ranks, turns(plan))
+    control = Control(bench.run, ranks, turns(bench, after))
     control.listen()
     emit(started(bench, optimizer, after))
     if how := loop.ending(control.before(after + 1)):
@@ -101,7 +98,7 @@ def train_with(bench: Bench, trained: Trained, loader: Loader, previews: Preview
         validate(0)
     network.training(True)
     parts = loop.Parts(
-        update=update,
+        update=lambda step, batches, looks: watch(step, update(step, batches, looks)),
         take=lambda step: (loader.micro_batches(step), loader.looks(step)),
         set_rate=Scheduler(optimizer, plan.preset.schedule, plan.steps.total).set,
         rates=lambda: applied_rates(optimizer),
@@ -151,16 +148,71 @@ def make_keeper(bench: Bench, network: Network, optimizer: torch.optim.Optimizer
     return Keeper(bench.run.path, network, bench.plan, dtype, metadata, bench.emit)
 
 
-def turns(plan: Plan) -> dict[str, Turn]:
-    """When what is due: at the plan's steps, or by the clock."""
-    preset = plan.preset
-    due = {
-        "validate": (preset.validation.every, plan.validations if plan.held_out else None),
+def make_checker(bench: Bench, trained: Trained, loader: Loader, keeper: Keeper) -> Checker:
+    """What measures the held-out images on the fixed grid, and acts on it."""
+    plan, chosen = bench.plan, bench.preset.validation
+    timesteps = grid(chosen.timesteps, len(bench.family.process.betas))
+
+    def measured(images: tuple[int, ...]) -> Measured:
+        batches = (loader.fixed([draw]) for draw in plan.fixed_draws(images))
+        return measure(trained.update.measure, batches, timesteps)
+
+    stopping = EarlyStopping(chosen.patience, chosen.min_improvement)
+    return Checker(plan, measured, stopping, keeper, bench.ranks, bench.emit)
+
+
+def make_watcher(bench: Bench, trained: Trained, loader: Loader) -> Callable[[int, Outcome], Outcome]:
+    """What adds a held-out image's loss to each step's outcome, where that is asked for."""
+    plan = bench.plan
+    if not plan.preset.validation.each_step or not plan.held_out or not bench.ranks.main:
+        return lambda step, outcome: outcome
+    glance = Glance(
+        losses=trained.update.measure,
+        batch=lambda draw: loader.fixed([draw]),
+        images=plan.fixed_draws(plan.held_out),
+        process_steps=len(bench.family.process.betas),
+        seed=plan.preset.training.seed,
+    )
+
+    def look(step: int) -> torch.Tensor:
+        with in_use(trained.network, trained.optimizer):
+            return glance(step)
+
+    return Watcher(look, bench.emit)
+
+
+def turns(bench: Bench, after: int) -> dict[str, Due]:
+    """When what is due: at the plan's steps, or by the clock. `after`: steps done by earlier processes."""
+    plan, preset = bench.plan, bench.preset
+    at = {
         "sample": (preset.sampling.every, plan.samples),
         "save": (preset.saving.every, plan.checkpoints),
         "state": (preset.saving.state_every, due_steps(preset.saving.state_every, plan.steps)),
     }
-    return {name: Turn(steps, parse_interval(every)) for name, (every, steps) in due.items() if steps is not None}
+    due: dict[str, Due] = {name: Turn(steps, parse_interval(every)) for name, (every, steps) in at.items()}
+    if not plan.held_out or not bench.ranks.main:
+        return due
+    every = preset.validation.every
+    checks = make_pacer(bench, after) if every == "auto" else Turn(plan.validations, parse_interval(every))
+    return {"validate": checks, **due}
+
+
+def make_pacer(bench: Bench, after: int) -> Pacer:
+    """What decides by the clock when held-out images are measured; it hears the run's events, earlier ones first."""
+    run, chosen = bench.run, bench.preset.validation
+    lost = [event.step for event in read(run.path / checkpoints.LOST) if isinstance(event, Validated)]
+    pacer = Pacer(
+        bench.plan.steps.total,
+        chosen.budget,
+        bench.emit,
+        again=[step for step in lost if step > after],
+        stops=chosen.stop != "report only",
+    )
+    for event in read(run.events):
+        pacer.write(event)
+    pacer.resumed()
+    bench.emit.add(pacer)
+    return pacer
 
 
 def started(bench: Bench, optimizer: torch.optim.Optimizer, after: int = 0) -> RunStarted:
@@ -175,6 +227,7 @@ def started(bench: Bench, optimizer: torch.optim.Optimizer, after: int = 0) -> R
         total_epochs=plan.steps.epochs,
         images=len(plan.train),
         held_out=len(plan.held_out),
+        held_out_images=[plan.images[index].path.name for index in plan.held_out],
         device=machines.device_name(bench.device, bench.ranks),
         trained_parameters=trained,
         versions=machines.versions(),

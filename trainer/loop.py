@@ -137,6 +137,7 @@ class Metrics:
                 grad_norm=norm,
                 seconds=now - self._clock,
                 images=outcome.looks,
+                validation_loss=None if outcome.validation_loss is None else float(outcome.validation_loss),
             )
         )
         self._clock = now

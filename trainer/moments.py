@@ -1,4 +1,4 @@
-"""What happens between steps: checks, sample pictures, saved files. Always with the weights that are for use."""
+"""What happens between steps: sample pictures, saved files. Always with the weights that are for use."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
-from trainer.contract.events import Event, Saved, Validated, Warned
+from trainer.contract.events import Event, Sampled, Saved, Warned
 from trainer.contract.rundir import write_whole
 from trainer.optim.optimizers import weights_for_use
 from trainer.parts import Network
@@ -21,10 +20,6 @@ from trainer.plan.plan import Plan
 from trainer.sampling.previews import Previews
 from trainer.saving.adapter import save_adapter
 from trainer.saving.retention import prune
-from trainer.validation.measure import Result
-from trainer.validation.stopping import EarlyStopping
-
-from .parallel import Ranks
 
 Emit = Callable[[Event], None]
 
@@ -89,74 +84,20 @@ class Keeper:
         return path
 
 
-@dataclass
-class Checker:
-    """Measures the held-out images and says when to stop. `measure(draw indices)` runs on the main process only."""
-
-    plan: Plan
-    measure: Callable[[tuple[int, ...]], Result]
-    stopping: EarlyStopping
-    keeper: Keeper
-    ranks: Ranks
-    emit: Emit
-    _told: bool = False
-
-    def check(self, step: int) -> bool:
-        """Measure and tell; True where the run is to end here, in all processes."""
-        stop = self._check(step) if self.ranks.main else False
-        if self.plan.preset.validation.stop == "report only":
-            return False
-        return self.ranks.from_main((stop,))[0]
-
-    def _check(self, step: int) -> bool:
-        held_out = self.measure(self.plan.held_out)
-        probe = self.measure(self.plan.train_probe)
-        verdict = self.stopping.add(step, held_out.loss)
-        per_timestep = {str(timestep): loss for timestep, loss in held_out.per_timestep.items()}
-        self.emit(
-            Validated(
-                step=step,
-                loss=held_out.loss,
-                error=held_out.error,
-                train_loss=probe.loss,
-                per_timestep=per_timestep,
-                lowest=verdict.lowest,
-            )
-        )
-        if verdict.lowest and step:
-            self.keeper.save_lowest(step)
-        if verdict.stop and not self._told:
-            self._told = True
-            self.emit(Warned(step=step, text=verdict.text, setting="validation.stop"))
-        return verdict.stop
-
-    def state(self) -> dict[str, Any]:
-        """What a resumed run needs; plain values."""
-        return {**self.stopping.state(), "told": self._told}
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Take what `state` gave."""
-        self.stopping.restore(state)
-        self._told = bool(state["told"])
-
-    @property
-    def has_lowest(self) -> bool:
-        """Whether a trained adapter with the lowest loss was kept."""
-        return self.stopping.lowest_step > 0
-
-
-def preview(previews: Previews | None, step: int, emit: Emit) -> None:
-    """Draw the samples; whatever goes wrong is a warning, never the end of a run."""
+def preview(previews: Previews | None, step: int, emit: Emit) -> Sampled | None:
+    """Draw the samples; whatever goes wrong is a warning, never the end of a run. Returns what was drawn."""
     if previews is None:
         text = "no samples can be drawn on request: this run was started without sampling"
         emit(Warned(step=step, text=text, setting="sampling.every"))
-        return
+        return None
     try:
         drawn = previews.draw(step)
         if drawn is not None:
             emit(drawn)
+        return drawn
     except Exception as error:
         _tell(f"the samples of step {step} could not be drawn", error, step, emit)
+        return None
 
 
 def lay_out(previews: Previews, step: int, emit: Emit) -> None:

@@ -46,11 +46,12 @@ class Clipping:
 @dataclass(frozen=True)
 class Outcome:
     """Mean loss of the step's looks, and the gradient's norm before clipping: on the device, not yet read. `looks`:
-    how many there were, over all processes."""
+    how many there were, over all processes. `validation_loss`: of one held-out image after the update, where asked."""
 
     loss: Tensor
     grad_norm: Tensor
     looks: int
+    validation_loss: Tensor | None = None
 
 
 class Update:

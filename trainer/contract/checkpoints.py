@@ -19,6 +19,9 @@ from .rundir import RunDir
 KEPT = 2
 """States of a run that goes on: should the newest be damaged, there is the one before."""
 
+LOST = "events.lost.jsonl"
+"""Events beyond the state that a run went on from."""
+
 FACTS = "loratory_state"
 """The safetensors metadata key of a state's JSON."""
 
@@ -78,7 +81,7 @@ def rewind(run: RunDir) -> int:
         file.seek(end)
         lost = file.read()
         if lost:
-            with open(run.path / "events.lost.jsonl", "ab") as kept:
+            with open(run.path / LOST, "ab") as kept:
                 kept.write(lost if lost.endswith(b"\n") else lost + b"\n")
                 kept.flush()
                 os.fsync(kept.fileno())

@@ -19,6 +19,9 @@ from .preset_faults import from_pydantic, known_only, unknown_name, unknown_name
 from .problems import Problem, Problems
 from .settings import BY_PATH, ITEMS, ByFamily, Folder, FromFolder, Item, Preset, Rule, SameAs, UsualPrompts
 
+MAYBE_HUB = ("model.path", "model.vae", "validation.likeness_model")
+"""Settings that name a file, a folder or a model of the hub."""
+
 Values = dict[str, dict[str, Any]]
 """Section -> key -> plain value."""
 
@@ -209,7 +212,7 @@ def absolute_paths(preset: Preset, base: Path) -> Preset:
     for item in ITEMS:
         value = value_at(preset, item.path)
         if item.setting.widget == "path" and isinstance(value, str) and value:
-            changes[item.path] = _absolute(value, base, maybe_hub=item.section == "model")
+            changes[item.path] = _absolute(value, base, maybe_hub=item.path in MAYBE_HUB)
     rows = [_plain(row) for row in preset.dataset.folders]
     for row in rows:
         row["path"] = _absolute(row["path"], base) if row.get("path") else ""

@@ -297,6 +297,15 @@ def _stops_without_checks(preset: Preset) -> list[Problem]:
     return []
 
 
+def _stops_by_the_clock(preset: Preset) -> list[Problem]:
+    validation = preset.validation
+    if validation.stop == "report only" or validation.every != "auto" or validation.split.strip() == "off":
+        return []
+    why = "which steps are checked depends on the machine's pace, so two runs may stop at different steps"
+    fix = "set validation.every to a number of steps where stopping must be exactly repeatable"
+    return [Problem("validation.stop", why, fix)]
+
+
 def _no_buckets_enlarge(preset: Preset) -> list[Problem]:
     if not preset.dataset.buckets and not preset.dataset.enlarge:
         return [Problem("dataset.enlarge", "without buckets small images are enlarged anyway", "turn buckets on")]
@@ -315,6 +324,7 @@ NOTES: tuple[PresetRule, ...] = (
     _schedule_free,
     _cpu_precision,
     _stops_without_checks,
+    _stops_by_the_clock,
     _no_buckets_enlarge,
     _unused_trigger,
 )

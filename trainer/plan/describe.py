@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from trainer.contract.settings import Validation
+
 from .notes import count_of
 
 if TYPE_CHECKING:
@@ -76,8 +78,17 @@ def _held_out(plan: Plan) -> str:
         return "Held out for validation: none"
     names = ", ".join(plan.images[index].path.name for index in plan.held_out[:5])
     rest = ", ..." if len(plan.held_out) > 5 else ""
-    when = plan.preset.validation.every
-    return f"Held out for validation: {len(plan.held_out)} of {len(plan.images)} ({names}{rest}), measured every {when}"
+    when = measured_when(plan.preset.validation)
+    return f"Held out for validation: {len(plan.held_out)} of {len(plan.images)} ({names}{rest}), {when}"
+
+
+def measured_when(validation: Validation) -> str:
+    """`"measured every 50 steps"`; how often "auto" is shows only while training."""
+    if validation.every == "never":
+        return "measured a little at each step" if validation.each_step else "never measured"
+    if validation.every == "auto":
+        return f"measured as often as {validation.budget:g} % of the time allows"
+    return f"measured every {validation.every}"
 
 
 def _adapter(plan: Plan) -> str:

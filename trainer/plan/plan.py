@@ -159,12 +159,15 @@ def examine(preset: Preset, processes: int | None = None) -> tuple[Preset, Recog
 
 def _missing_files(preset: Preset) -> list[Problem]:
     """Files that settings name and that are not there. A VAE may also be a hub id, which only loading can look up."""
-    prompts, vae = preset.sampling.prompts_file, preset.model.vae
+    prompts, vae, likeness = preset.sampling.prompts_file, preset.model.vae, preset.validation.likeness_model
     problems = []
     if prompts and not os.path.isfile(prompts):
         problems.append(Problem("sampling.prompts_file", f"there is no file {prompts}", "check the path", "data"))
     if vae and not os.path.exists(vae) and not is_hub_id(vae):
         problems.append(Problem("model.vae", f"there is no file or folder {vae}", "check the path", "model"))
+    if likeness and not os.path.isdir(likeness) and not is_hub_id(likeness):
+        why = f"there is no folder {likeness}"
+        problems.append(Problem("validation.likeness_model", why, "check the path, or leave it empty", "model"))
     return problems
 
 

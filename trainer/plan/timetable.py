@@ -28,10 +28,12 @@ def sample_steps(preset: Preset, steps: Steps) -> tuple[int, ...]:
 
 
 def validation_steps(preset: Preset, steps: Steps, held_out: Sequence[int]) -> tuple[int, ...]:
-    """Before the first step, when due, and after the last."""
-    if not held_out or preset.validation.every == "never":
+    """Before the first step, when due, and after the last; those in between are not known where the clock decides."""
+    every = preset.validation.every
+    if not held_out or every == "never":
         return ()
-    return tuple(sorted({0, *due_steps(preset.validation.every, steps), steps.total}))
+    between = () if every == "auto" else due_steps(every, steps)
+    return tuple(sorted({0, *between, steps.total}))
 
 
 def files(preset: Preset, steps: Steps, checkpoints: Sequence[int], validates: bool) -> tuple[str, ...]:

@@ -8,12 +8,13 @@ from tensorboard.compat.proto.event_pb2 import Event as Record
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
-from trainer.contract.events import Event, Sampled, StepDone, Validated
+from trainer.contract.events import Event, Likened, Sampled, StepDone, Validated
 
 
 class TensorBoard:
-    """`loss/train`, `loss/validation`, `learning_rate/*`, `grad_norm` and sample pictures by prompt number, each at its
-    step. `folder` is the run folder: sample files are named relative to it; the records go to `folder`/tensorboard."""
+    """`loss/train`, `loss/validation`, `learning_rate/*`, `grad_norm`, what else `scalars` names, and the samples by
+    prompt number, each at its step. `folder` is the run folder: sample files are named relative to it; the records go
+    to `folder`/tensorboard."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = Path(folder)
@@ -42,13 +43,31 @@ class TensorBoard:
         self._writer.close()
 
 
+SHOWN_IMAGES = 32
+"""So many held-out images get a chart of their own; more would bury the others."""
+
+
 def scalars(event: Event) -> dict[str, float]:
     """Chart name -> value for the events that carry figures, else nothing."""
     if isinstance(event, StepDone):
         rates = {f"learning_rate/{group}": rate for group, rate in event.learning_rate.items()}
         norm = {} if event.grad_norm is None else {"grad_norm": event.grad_norm}
-        return {"loss/train": event.loss, "epoch": event.epoch, **rates, **norm}
+        glance = {} if event.validation_loss is None else {"loss/validation_each_step": event.validation_loss}
+        return {"loss/train": event.loss, "epoch": event.epoch, **glance, **rates, **norm}
     if isinstance(event, Validated):
-        same_grid = {} if event.train_loss is None else {"loss/train_on_the_same_grid": event.train_loss}
-        return {"loss/validation": event.loss, **same_grid}
+        return _check(event)
+    if isinstance(event, Likened):
+        pictures = {f"likeness/{number:02}": value for number, value in enumerate(event.per_picture)}
+        return {"likeness/mean": event.similarity, **pictures}
     return {}
+
+
+def _check(event: Validated) -> dict[str, float]:
+    """A check's means and their gap, and its curves by timestep and by image (as the run's start names them)."""
+    train, found = event.train_loss, {"loss/validation": event.loss}
+    if train is not None:
+        found |= {"loss/train_on_the_same_grid": train, "loss/gap": event.loss - train}
+    found |= {f"validation_by_timestep/{int(t):04}": loss for t, loss in event.per_timestep.items()}
+    found |= {f"train_by_timestep/{int(t):04}": loss for t, loss in event.train_per_timestep.items()}
+    found |= {f"validation_by_image/{i:02}": loss for i, loss in enumerate(event.per_image[:SHOWN_IMAGES])}
+    return found

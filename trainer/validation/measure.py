@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from trainer.parts import BatchFacts, Conditioning
-from trainer.plan.draws import number
+from trainer.plan.draws import Draw, number, uniforms
 
 
 class Image(Protocol):
@@ -82,10 +82,41 @@ def measure(losses: Losses, images: Iterable[Image], timesteps: Sequence[int], p
     return Result(float(losses_IT.mean()), error, per_timestep, per_image_I.tolist())
 
 
+_GOLDEN = 0.6180339887498949
+
+
+@dataclass(frozen=True)
+class Glance:
+    """One held-out image at one noise level after each step: a noisy loss, for the price of one forward pass.
+
+    Image, timestep and noise are functions of (seed, step). The images take turns, and the timesteps step through the
+    process by the golden ratio from a start of the seed's: any few steps in a row cover it evenly, so that a mean over
+    them is far steadier than of independent draws (a Weyl sequence). `images`: the draw of each; `batch`: makes one."""
+
+    losses: Losses
+    batch: Callable[[Draw], Image]
+    images: Sequence[Draw]
+    process_steps: int
+    seed: int
+
+    @torch.no_grad()
+    def __call__(self, step: int) -> Tensor:
+        """The loss on the device, which is not waited for. The caller has the adapter in evaluation mode."""
+        start, turn, *_ = uniforms(self.seed, "each step")
+        place = (int(turn * len(self.images)) + step) % len(self.images)
+        timestep = int((start + step * _GOLDEN) % 1.0 * self.process_steps)
+        image = self.batch(self.images[place])
+        return _losses(self.losses, image, [timestep], [number(self.seed, step, "each step")])[0]
+
+
 def _pass(losses: Losses, image: Image, timesteps: Sequence[int]) -> Tensor:
+    """One image at some timesteps, with its noise of the grid."""
+    return _losses(losses, image, timesteps, [number(image.seeds[0], timestep, "grid") for timestep in timesteps])
+
+
+def _losses(losses: Losses, image: Image, timesteps: Sequence[int], seeds: Sequence[int]) -> Tensor:
     """One image at some timesteps, as a batch."""
     count = len(timesteps)
-    seeds = [number(image.seeds[0], timestep, "grid") for timestep in timesteps]
     conditioning = {name: _repeated(values, count) for name, values in image.conditioning.items()}
     original_B2, crop_B2, target_B2 = image.facts.original_B2, image.facts.crop_B2, image.facts.target_B2
     facts = BatchFacts(_repeated(original_B2, count), _repeated(crop_B2, count), _repeated(target_B2, count))
