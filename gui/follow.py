@@ -5,13 +5,17 @@ from __future__ import annotations
 import signal
 import sys
 import time
+from contextlib import suppress
 from types import FrameType
 from typing import Any
 
 from rich.console import Console
 
-from trainer.contract.events import Event, Failed, Reader, Saved
+from trainer.contract import preset as presets
+from trainer.contract.events import Event, Failed, Reader, Saved, Timing
+from trainer.contract.problems import Problems
 from trainer.contract.rundir import EXIT_CRASHED, EXIT_DONE, EXIT_STOPPED, RunDir, RunState
+from trainer.report.verdicts import Split, in_a_line, verdict
 
 from . import jobs
 from .console import View, make_view, size
@@ -70,7 +74,7 @@ def follow(run: RunDir, new_only: bool = False) -> int:
                 over = _over(run) or time.monotonic() - last_life > QUIET_S
                 for event in reader.new():
                     view.show(event)
-                    seen += [event] if isinstance(event, (Saved, Failed)) else []
+                    seen += [event] if isinstance(event, (Saved, Failed, Timing)) else []
                 if over:
                     break
                 told = interrupts.act(told)
@@ -124,10 +128,24 @@ def _tell_results(run: RunDir, state: RunState, seen: list[Event]) -> None:
     files = {event.file: event for event in saved if event.what in ADAPTERS}
     for name, event in sorted(files.items(), key=lambda pair: ADAPTERS.index(pair[1].what)):
         print(f"LoRA: {run.path / name} ({size(event.bytes)}{'' if event.what == 'final' else ', ' + event.what})")
+    _tell_time(run, seen)
     grid = run.samples / "before-after.png"
     if grid.is_file():
         print(f"Before and after: {grid}")
     print(f"Run folder: {run.path}")
+
+
+def _tell_time(run: RunDir, seen: list[Event]) -> None:
+    """Where the time of this process went in a line, and what to do about it in another."""
+    split = Split()
+    for event in seen:
+        if isinstance(event, Timing):
+            split.add(event)
+    if line := in_a_line(split):
+        print(f"Time: {line}")
+    with suppress(OSError, Problems):
+        if said := verdict(split, presets.load(run.preset)).text:
+            print(said)
 
 
 def last_lines(run: RunDir, count: int = 15) -> list[str]:

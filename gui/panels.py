@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from pathlib import Path
 from urllib.parse import quote
 
 from gui.watch import Row
+from trainer.contract import preset as presets
 from trainer.contract.events import Sampled
+from trainer.contract.problems import Problems
 from trainer.contract.rundir import RunDir, RunState
-from trainer.report import charts, figures
+from trainer.contract.settings import Preset
+from trainer.report import bars, charts, figures
+from trainer.report.verdicts import verdict
 from trainer.report.view import RunView
 from trainer.report.words import duration, escape
 
@@ -145,6 +150,23 @@ def curves(view: RunView, log: bool) -> str:
 def fold(key: str, title: str, body: str) -> str:
     """A part that opens on a click. `key` names it on the page, so that it stays open when the area is drawn anew."""
     return f'<details data-fold="{escape(key)}"><summary>{escape(title)}</summary>{body}</details>'
+
+
+def time_split(run: RunDir, view: RunView) -> str:
+    """Where the time went, with the setting to change; "" before the run has told."""
+    if not view.times.wall_s:
+        return ""
+    done = view.step / view.total_steps if view.total_steps else 1.0
+    return bars.time_bar(view.times, verdict(view.times, _preset(run.preset), done))
+
+
+@lru_cache(maxsize=8)
+def _preset(path: Path) -> Preset | None:
+    """The preset of a run, which does not change while one looks; None where it cannot be read."""
+    try:
+        return presets.load(path)
+    except (OSError, Problems):
+        return None
 
 
 def samples(run: RunDir, view: RunView) -> str:

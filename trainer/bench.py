@@ -15,6 +15,7 @@ from trainer.plan.plan import Plan
 from trainer.sinks.fan import Fan
 
 from .parallel import Ranks
+from .stopwatch import SILENT, Stopwatch
 
 ROOT = Path(__file__).resolve().parents[1]
 """The checkout, where the machine file is looked for."""
@@ -31,6 +32,7 @@ class Bench:
     family: Family
     device: torch.device
     ranks: Ranks
+    watch: Stopwatch = SILENT
 
     @property
     def preset(self) -> Preset:

@@ -33,8 +33,10 @@ from . import loop
 from .bench import ROOT, Bench
 from .checks import Checker, Watcher
 from .control import Control, Due, Turn
+from .gauges import Gauges
 from .moments import Keeper, in_use, lay_out, preview
 from .resume import States
+from .timekeeper import Timekeeper
 from .update import Outcome, Update
 
 
@@ -58,18 +60,19 @@ class Trained:
 
 def train_with(bench: Bench, trained: Trained, loader: Loader, previews: Previews | None) -> Result:
     """The loop with everything around it: before the first step, and after the last."""
-    plan, emit, ranks = bench.plan, bench.emit, bench.ranks
+    plan, ranks, clock = bench.plan, bench.ranks, bench.watch
+    emit = Timekeeper(clock, Gauges(bench.device).read, plan.preset, bench.emit)
     network, optimizer, update = trained.network, trained.optimizer, trained.update
     keeper = make_keeper(bench, network, optimizer)
     checker = make_checker(bench, trained, loader, keeper)
     watch = make_watcher(bench, trained, loader)
 
     def validate(step: int) -> bool:
-        with in_use(network, optimizer):
+        with clock.part("validation"), in_use(network, optimizer):
             return checker.check(step)
 
     def draw(step: int) -> None:
-        with in_use(network, optimizer):
+        with clock.part("sampling"), in_use(network, optimizer):
             if ranks.main:
                 preview(previews, step, emit)
 
@@ -82,7 +85,9 @@ def train_with(bench: Bench, trained: Trained, loader: Loader, previews: Preview
 
     def keep_state(step: int) -> None:
         if ranks.main:
-            states.write(step)
+            emit.tell(step)  # who goes on from this state then has the time up to it
+            with clock.part("saving"):
+                states.write(step)
 
     after = states.restore()
     if previews and after:
@@ -92,6 +97,7 @@ def train_with(bench: Bench, trained: Trained, loader: Loader, previews: Preview
     emit(started(bench, optimizer, after))
     if how := loop.ending(control.before(after + 1)):
         return Result(how, after, bench.run.read_state().adapter if after else "")
+    clock.start()
     if 0 in plan.samples and not after:
         draw(0)
     if 0 in plan.validations and not after:
@@ -113,11 +119,15 @@ def train_with(bench: Bench, trained: Trained, loader: Loader, previews: Preview
     )
     how, step = loop.train(parts, plan.steps, after)
     if ranks.main:
-        states.write_last(step, how)
+        emit.tell(step)
+        with clock.part("saving"):
+            states.write_last(step, how)
     with in_use(network, optimizer):
         file = finish(bench, keeper, checker, step) if ranks.main and how != "paused" else ""
     if previews:
-        lay_out(previews, step, emit)
+        with clock.part("sampling"):
+            lay_out(previews, step, emit)
+    emit.tell(step, wait=True)
     ranks.wait()
     return Result(how, step, file)
 
@@ -145,7 +155,7 @@ def make_keeper(bench: Bench, network: Network, optimizer: torch.optim.Optimizer
         return adapter_metadata(bench.plan, facts, now)
 
     dtype = machines.FORMATS[preset.precision.save]
-    return Keeper(bench.run.path, network, bench.plan, dtype, metadata, bench.emit)
+    return Keeper(bench.run.path, network, bench.plan, dtype, metadata, bench.emit, bench.watch)
 
 
 def make_checker(bench: Bench, trained: Trained, loader: Loader, keeper: Keeper) -> Checker:
@@ -175,7 +185,7 @@ def make_watcher(bench: Bench, trained: Trained, loader: Loader) -> Callable[[in
     )
 
     def look(step: int) -> torch.Tensor:
-        with in_use(trained.network, trained.optimizer):
+        with bench.watch.part("validation"), in_use(trained.network, trained.optimizer):
             return glance(step)
 
     return Watcher(look, bench.emit)

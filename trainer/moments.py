@@ -21,6 +21,8 @@ from trainer.sampling.previews import Previews
 from trainer.saving.adapter import save_adapter
 from trainer.saving.retention import prune
 
+from .stopwatch import SILENT, Stopwatch
+
 Emit = Callable[[Event], None]
 
 
@@ -47,6 +49,7 @@ class Keeper:
     dtype: torch.dtype
     metadata: Callable[[int], dict[str, str]]
     emit: Emit
+    watch: Stopwatch = SILENT
 
     @property
     def name(self) -> str:
@@ -79,7 +82,8 @@ class Keeper:
 
     def _write(self, step: int, name: str, what: str) -> Path:
         began, path = time.monotonic(), self.folder / name
-        size = save_adapter(path, self.network.tensors(), self.metadata(step), self.dtype)
+        with self.watch.part("saving"):
+            size = save_adapter(path, self.network.tensors(), self.metadata(step), self.dtype)
         self.emit(Saved(step=step, file=name, bytes=size, what=what, seconds=time.monotonic() - began))
         return path
 

@@ -20,6 +20,7 @@ from trainer.parts import Family, LoadPlan, ModelFiles
 from trainer.plan.plan import Plan
 
 from .device import FORMATS
+from .stopwatch import SILENT, Stopwatch
 
 PROGRESS_S = 0.2
 """Seconds between two progress events of one phase."""
@@ -90,20 +91,20 @@ def check_live(plan: Plan, progress: Progress) -> None:
             raise BrokenImages(broken)
 
 
-def sources(family: Family, plan: Plan, machine: Machine, progress: Progress) -> Sources:
+def sources(family: Family, plan: Plan, machine: Machine, progress: Progress, watch: Stopwatch = SILENT) -> Sources:
     """Latents and text, from the caches as far as they are there. To be called before an adapter is attached."""
     preset = plan.preset
     paths = [image.path for image in plan.images]
     device = next(family.parts["vae"].parameters()).device.type  # what computed a value decides its last bits
     superfluous: tuple[str, ...] = ()
     check_live(plan, progress)
-    latents: Latents = LiveLatents(paths, family)
+    latents: Latents = LiveLatents(paths, family, watch=watch)
     if plan.latents_cached:
         cache = Cache(machine.cache, "latents", f"{fingerprint(family.parts['vae'])}-{device}")
         latents = prepare_latents(plan.latent_pool(), paths, family, cache, preset.memory.vae_batch_size, progress)
         superfluous += ("vae",)
     encoders = tuple(sorted(name for name in family.parts if name.startswith("te")))
-    text: Text = LiveText(family, preset.network.text_encoder)
+    text: Text = LiveText(family, preset.network.text_encoder, watch)
     if plan.text_mode != "live":
         marks = "-".join(fingerprint(family.parts[name]) for name in encoders)
         facts = (family.vocabulary, preset.captions.clip_skip, preset.captions.max_tokens, preset.precision.compute)

@@ -31,6 +31,7 @@ from . import device as machines
 from . import prepare
 from .bench import ROOT, Bench
 from .course import Result, Trained, train_with
+from .stopwatch import SILENT, stopwatch
 from .update import Clipping, Objective, Update
 
 TEXT_GROUP = "text_encoder"
@@ -75,7 +76,8 @@ def set_up(run: RunDir, emit: Fan) -> Bench:
     prepare.load(family, plan.preset, recognised, device)
     if cut := prepare.count_cut(family, plan):
         emit(Warned(text=cut, setting="captions.max_tokens"))
-    return Bench(run, emit, plan, recognised, family, device, ranks)
+    watch = stopwatch(device) if ranks.main else SILENT
+    return Bench(run, emit, plan, recognised, family, device, ranks, watch)
 
 
 def with_sources(bench: Bench) -> tuple[Bench, prepare.Sources]:
@@ -85,7 +87,7 @@ def with_sources(bench: Bench) -> tuple[Bench, prepare.Sources]:
     progress = prepare.Progress(bench.emit, lambda: asked_to_end(bench.run))
     try:
         with bench.ranks.main_first():
-            return bench, prepare.sources(bench.family, bench.plan, machine, progress)
+            return bench, prepare.sources(bench.family, bench.plan, machine, progress, bench.watch)
     except prepare.BrokenImages as error:
         broken = {image.path: image.why for image in error.broken}
     for path, why in broken.items():
@@ -96,7 +98,7 @@ def with_sources(bench: Bench) -> tuple[Bench, prepare.Sources]:
         bench.run.update_state(total_steps=plan.steps.total)
     bench = replace(bench, plan=plan)
     with bench.ranks.main_first():
-        return bench, prepare.sources(bench.family, plan, machine, progress)
+        return bench, prepare.sources(bench.family, plan, machine, progress, bench.watch)
 
 
 def asked_to_end(run: RunDir) -> bool:
@@ -122,7 +124,7 @@ def make_loader(bench: Bench, sources: prepare.Sources) -> Loader:
     """What gives each step's batches to this process."""
     share = Share(bench.ranks.rank, bench.ranks.count)
     sizes = [(image.size.width, image.size.height) for image in bench.plan.images]
-    return Loader(bench.plan.draws, sizes, sources.latents, sources.text, bench.device, share)
+    return Loader(bench.plan.draws, sizes, sources.latents, sources.text, bench.device, share, bench.watch)
 
 
 def make_previews(bench: Bench) -> Previews | None:
@@ -196,4 +198,4 @@ def make_update(bench: Bench, optimizer: torch.optim.Optimizer, network: Network
     clipping = Clipping(preset.optimizer.max_grad_norm, scaler, on_device)
     tables = Tables(bench.family.process, bench.device)
     random = preset.network.dropout > 0
-    return Update(bench.family, tables, objective, optimizer, clipping, bench.ranks, random)
+    return Update(bench.family, tables, objective, optimizer, clipping, bench.ranks, random, bench.watch)

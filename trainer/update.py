@@ -20,6 +20,7 @@ from trainer.parts import BatchFacts, Conditioning, Family
 from trainer.plan.draws import number
 
 from .parallel import Ranks
+from .stopwatch import SILENT, Stopwatch
 
 
 @dataclass(frozen=True)
@@ -71,8 +72,9 @@ class Update:
         clipping: Clipping,
         ranks: Ranks,
         random: bool = False,
+        watch: Stopwatch = SILENT,
     ) -> None:
-        self._family, self._tables, self._objective = family, tables, objective
+        self._family, self._tables, self._objective, self._watch = family, tables, objective, watch
         self._optimizer, self._clipping, self._ranks, self._random = optimizer, clipping, ranks, random
         self._guard = Guard(optimizer, clipping.on_device)
         self._parameters: list[nn.Parameter] = [p for group in optimizer.param_groups for p in group["params"]]
@@ -88,12 +90,16 @@ class Update:
         self._optimizer.zero_grad(set_to_none=True)
         total: Tensor | None = None
         for batch in batches:
-            loss = (self.losses(batch) * batch.weights_B).sum()
-            self._backward(loss)
+            with self._watch.part("forward"):
+                loss = (self.losses(batch) * batch.weights_B).sum()
+            with self._watch.part("backward"):
+                self._backward(loss)
             total = loss.detach() if total is None else total + loss.detach()
         assert total is not None, "a step has at least one batch"
-        total = self._ranks.sum_gradients(self._parameters, total)
-        return Outcome(total, self._apply(step, total), looks)
+        with self._watch.part("transfer"):
+            total = self._ranks.sum_gradients(self._parameters, total)
+        with self._watch.part("optimizer"):
+            return Outcome(total, self._apply(step, total), looks)
 
     def seed_dropout(self, step: int, rank: int) -> None:
         """Let what is drawn in the forward pass be that of a step and process."""

@@ -17,12 +17,12 @@ from gui.watch import Watcher, console_tail, pending
 from trainer.contract import checkpoints
 from trainer.contract.problems import Problems
 from trainer.contract.rundir import Request, RunDir, RunState
-from trainer.report import charts, figures
+from trainer.report import bars, charts, figures
 from trainer.report.view import RunView
 
-CSS = charts.CSS + figures.CSS + (Path(__file__).with_suffix(".css")).read_text(encoding="utf-8")
+CSS = charts.CSS + figures.CSS + bars.CSS + (Path(__file__).with_suffix(".css")).read_text(encoding="utf-8")
 
-PARTS = ("list", "progress", "ending", "warnings", "curves", "samples", "console")
+PARTS = ("list", "progress", "ending", "warnings", "curves", "time", "samples", "console")
 """The pieces of the view, in the order of the page."""
 
 _PICK = """
@@ -116,7 +116,7 @@ def build(context: Context) -> RunsTab:
             controls = _controls()
             areas["ending"], areas["warnings"] = _area("run-ending", _COPY), _area("run-warnings", _FOLD)
             log = gr.Checkbox(False, label="Logarithmic loss axis", elem_id="run-log", container=False)
-            areas["curves"] = _area("run-curves", _FOLD)
+            areas["curves"], areas["time"] = _area("run-curves", _FOLD), _area("run-time")
             areas["samples"] = _area("run-samples", _FOLD + _COPY)
             areas["console"] = _area("run-console", _FOLLOW)
 
@@ -214,6 +214,7 @@ def _run_parts(watching: Watcher, run: RunDir | None, log: bool, seconds: float)
         "ending": card.ending(run, state, view, lines),
         "warnings": card.warnings(view),
         "curves": _curves(state, view, log),
+        "time": panels.time_split(run, view),
         "samples": panels.samples(run, view),
         "console": panels.console(lines),
     }

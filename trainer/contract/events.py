@@ -129,12 +129,15 @@ class Saved(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Timing(Event):
-    """Where the time went since the Timing before (or the first step of this process), and what was in use.
+    """Where the time went since the Timing before (or since this process began to train), and what was in use.
 
-    `seconds`: by part, in the order of `PARTS`; parts that did not happen may be missing. `wall_s`: all of it. `steps`
-    and `images` done in it. Bytes: `device_used` of the whole device by all programs, `device_own` by this process's
-    tensors, `device_total`, `host_used` by this process, `host_total`; a figure that cannot be had is missing.
-    `device_use`: share of the time in which the device computed, 0 to 1."""
+    `seconds`: by part, in the order of `PARTS`; parts that did not happen may be missing. They add up to `wall_s`.
+    `inside`: what of "data" was the `vae` and the `text` encoder, and seconds of the threads beside it that `read` and
+    `decode` image files, which may come to more than the wall clock's. `steps` and `images` done in it.
+
+    Bytes: `device_used` of the whole device by all programs, `device_own` by this process's tensors, `device_peak` the
+    most of that so far, `device_total`, `host_used` by this process, `host_total`; a figure that cannot be had is
+    missing. `device_use`: share of the time in which the device computed, 0 to 1."""
 
     kind: ClassVar[str] = "timing"
     PARTS: ClassVar[tuple[str, ...]] = (
@@ -144,6 +147,7 @@ class Timing(Event):
     wall_s: float
     steps: int = 0
     images: int = 0
+    inside: dict[str, float] = field(default_factory=dict)
     memory: dict[str, float] = field(default_factory=dict)
     device_use: float | None = None
 

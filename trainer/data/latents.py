@@ -17,6 +17,7 @@ from trainer.data.cache import Cache, hash_bytes
 from trainer.data.images import BrokenImage, look, open_image, read_bytes, to_tensor
 from trainer.parts import Family
 from trainer.plan.draws import Draw, number
+from trainer.stopwatch import SILENT, Stopwatch
 
 Progress = Callable[[str, int, int], None]
 """What is being done, how many are done, of how many."""
@@ -75,8 +76,8 @@ class LiveLatents:
 
     For what no cache can hold: random crops, rotation, colour jitter. Each look gets noise of its own in the VAE."""
 
-    def __init__(self, paths: Sequence[Path], family: Family, threads: int = 2) -> None:
-        self._paths, self._family = paths, family
+    def __init__(self, paths: Sequence[Path], family: Family, threads: int = 2, watch: Stopwatch = SILENT) -> None:
+        self._paths, self._family, self._watch = paths, family, watch
         self._pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="decode")
         self._pending: dict[int, Future[Tensor]] = {}
 
@@ -90,14 +91,19 @@ class LiveLatents:
         """Decoded now or before, encoded now. BrokenImage where a file has gone bad since it was checked."""
         self.expect(draws)
         pixels_BCHW = torch.stack([self._pending.pop(draw.seed).result() for draw in draws])
-        return self._family.encode_images(pixels_BCHW, [number(draw.seed, "vae") % 2**32 for draw in draws])
+        with self._watch.part("data/vae"):
+            return self._family.encode_images(pixels_BCHW, [number(draw.seed, "vae") % 2**32 for draw in draws])
 
     def close(self) -> None:
         """Let the threads go."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _pixels(self, draw: Draw) -> Tensor:
-        return to_tensor(_look(open_image(self._paths[draw.image]), draw))
+        path = self._paths[draw.image]
+        with self._watch.beside("read"):
+            data = read_bytes(path)
+        with self._watch.beside("decode"):
+            return to_tensor(_look(open_image(path, data), draw))
 
 
 def _look(image: Image.Image, draw: Draw) -> Image.Image:

@@ -13,11 +13,13 @@ from trainer.data.latents import Latents
 from trainer.data.text import Text
 from trainer.parts import BatchFacts, Conditioning
 from trainer.plan.draws import Draw, Draws, looks_in, rank_slice
+from trainer.stopwatch import SILENT, Stopwatch
 
 
 @dataclass(frozen=True)
 class Batch:
-    """One forward pass of one process. Tensors are made when first asked for and stay for the batch's life.
+    """One forward pass of one process. Tensors are made when first asked for and stay for the batch's life; making them
+    is time for data, whoever asks, and sending them is time for transfer.
 
     `weights`: of each look's loss in the step's loss, which is their sum over micro-batches and processes: 1 / looks of
     the step, so that accumulation, ragged batches and several processes weigh every look alike; 0 for a look that only
@@ -29,6 +31,7 @@ class Batch:
     device: torch.device
     latent_source: Latents
     text_source: Text
+    watch: Stopwatch = SILENT
 
     def __len__(self) -> int:
         return len(self.draws)
@@ -46,17 +49,21 @@ class Batch:
     @cached_property
     def weights_B(self) -> Tensor:
         """`weights` on the device."""
-        return _send(torch.tensor(self.weights, dtype=torch.float32), self.device)
+        return self._send(torch.tensor(self.weights, dtype=torch.float32))
 
     @cached_property
     def latents_BCHW(self) -> Tensor:
         """Scaled latents, float32, on the device."""
-        return _send(self.latent_source.take(self.draws), self.device)
+        with self.watch.part("data"):
+            latents_BCHW = self.latent_source.take(self.draws)
+        return self._send(latents_BCHW)
 
     @cached_property
     def conditioning(self) -> Conditioning:
         """What the captions say, on the device."""
-        return {name: _send(values, self.device) for name, values in self.text_source.take(self.captions).items()}
+        with self.watch.part("data"):
+            encoded = self.text_source.take(self.captions)
+        return {name: self._send(values) for name, values in encoded.items()}
 
     @cached_property
     def facts(self) -> BatchFacts:
@@ -66,6 +73,10 @@ class Batch:
             torch.tensor([tuple(draw.crop) for draw in self.draws], dtype=torch.float32),
             torch.tensor([tuple(draw.bucket) for draw in self.draws], dtype=torch.float32),
         )
+
+    def _send(self, values: Tensor) -> Tensor:
+        with self.watch.part("transfer"):
+            return _send(values, self.device)
 
 
 def _send(values: Tensor, device: torch.device) -> Tensor:
@@ -94,20 +105,22 @@ class Loader:
         text: Text,
         device: torch.device,
         share: Share = Share(),
+        watch: Stopwatch = SILENT,
     ) -> None:
         """`sizes`: (width, height) before any change of each of the plan's images."""
         self._total, self._sizes, self._share = draws.recipe.total, sizes, share
-        self._latents, self._text, self._device = latents, text, device
+        self._latents, self._text, self._device, self._watch = latents, text, device, watch
         self._step = lru_cache(maxsize=4)(draws.step)
 
     def micro_batches(self, step: int) -> list[Batch]:
         """This process's batches of step `step`, counted from 1: as many on every process."""
-        whole = self._step(step)
-        looks = looks_in(whole)
-        batches = [self._batch(self._mine(batch), looks) for batch in whole]
-        if step < self._total:
-            for batch in self._step(step + 1):
-                self._latents.expect(self._mine(batch))
+        with self._watch.part("data"):
+            whole = self._step(step)
+            looks = looks_in(whole)
+            batches = [self._batch(self._mine(batch), looks) for batch in whole]
+            if step < self._total:
+                for batch in self._step(step + 1):
+                    self._latents.expect(self._mine(batch))
         return batches
 
     def looks(self, step: int) -> int:
@@ -124,4 +137,4 @@ class Loader:
     def _batch(self, draws: Sequence[Draw], looks: int) -> Batch:
         weights = [draw.weight / looks for draw in draws]
         sizes = [self._sizes[draw.image] for draw in draws]
-        return Batch(draws, weights, sizes, self._device, self._latents, self._text)
+        return Batch(draws, weights, sizes, self._device, self._latents, self._text, self._watch)

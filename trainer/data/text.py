@@ -10,6 +10,7 @@ import torch
 from trainer.data.cache import Cache
 from trainer.data.latents import Progress
 from trainer.parts import Conditioning, Family
+from trainer.stopwatch import SILENT, Stopwatch
 
 
 class Text(Protocol):
@@ -36,14 +37,16 @@ class CachedText:
 
 
 class LiveText:
-    """Encodes captions as they come; with gradients through the encoder where `train`."""
+    """Encodes captions as they come; with gradients through the encoder where `train`, which is then part of the
+    forward pass."""
 
-    def __init__(self, family: Family, train: bool = False) -> None:
-        self._family, self._train = family, train
+    def __init__(self, family: Family, train: bool = False, watch: Stopwatch = SILENT) -> None:
+        self._family, self._train, self._watch = family, train, watch
 
     def take(self, captions: Sequence[str]) -> Conditioning:
         """Encoded now."""
-        return self._family.encode_captions(list(captions), train=self._train)
+        with self._watch.part("forward" if self._train else "data/text"):
+            return self._family.encode_captions(list(captions), train=self._train)
 
 
 def prepare_text(captions: Iterable[str], family: Family, cache: Cache, progress: Progress | None = None) -> CachedText:

@@ -46,11 +46,15 @@ def files(preset: Preset, steps: Steps, checkpoints: Sequence[int], validates: b
     return (*between, *lowest, names.final_file(str(saving.name)))
 
 
-def latents_cached(preset: Preset) -> bool:
+def fixed_pictures(preset: Preset) -> bool:
     """Whether each image has one picture (two with flips), so that its latents can be kept."""
     dataset = preset.dataset
-    fixed_picture = dataset.rotate == 0 and dataset.jitter == 0 and dataset.crop == "centre"
-    return preset.memory.cache_latents and fixed_picture
+    return dataset.rotate == 0 and dataset.jitter == 0 and dataset.crop == "centre"
+
+
+def latents_cached(preset: Preset) -> bool:
+    """Whether latents are kept: that is asked for, and it can be done."""
+    return preset.memory.cache_latents and fixed_pictures(preset)
 
 
 def text_mode(preset: Preset) -> str:

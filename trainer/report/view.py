@@ -21,10 +21,12 @@ from trainer.contract.events import (
     Sampled,
     Saved,
     StepDone,
+    Timing,
     Validated,
     Warned,
 )
 from trainer.report import curves
+from trainer.report.verdicts import Split
 
 Kept = TypeVar("Kept")
 
@@ -45,6 +47,7 @@ class RunView:
         self.saved: list[Saved] = []
         self.told: list[Noted | Warned] = []
         self.resumes: list[int] = []
+        self.times = Split()
         self.failed: Failed | None = None
         self.finished: Finished | None = None
         self._seconds: deque[float] = deque(maxlen=51)
@@ -105,6 +108,9 @@ class RunView:
 
     def _on_told(self, event: Noted | Warned) -> None:
         self.told.append(event)
+
+    def _on_timing(self, event: Timing) -> None:
+        self.times.add(event)
 
     def _on_failed(self, event: Failed) -> None:
         self.failed = event
@@ -231,6 +237,7 @@ _HANDLERS = {
     kind: getattr(RunView, f"_on_{name}")
     for kind, name in {
         **{kind: kind for kind in ("started", "resumed", "phase", "step", "validated", "likened", "sampled", "saved")},
+        "timing": "timing",
         "noted": "told",
         "warned": "told",
         "failed": "failed",

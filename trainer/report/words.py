@@ -17,6 +17,11 @@ def duration(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
+def percent(share: float) -> str:
+    """61 %, 0.4 % of a share from 0 to 1."""
+    return f"{100 * share:.0f} %" if share >= 0.0095 else f"{100 * share:.1f} %"
+
+
 def size(count: int) -> str:
     """9.4 MB, 288 MB, 620 kB; 10^6 bytes each MB, as file managers and download pages count."""
     for unit, factor in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):

@@ -8,7 +8,7 @@ from tensorboard.compat.proto.event_pb2 import Event as Record
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
-from trainer.contract.events import Event, Likened, Sampled, StepDone, Validated
+from trainer.contract.events import Event, Likened, Sampled, StepDone, Timing, Validated
 
 
 class TensorBoard:
@@ -59,7 +59,17 @@ def scalars(event: Event) -> dict[str, float]:
     if isinstance(event, Likened):
         pictures = {f"likeness/{number:02}": value for number, value in enumerate(event.per_picture)}
         return {"likeness/mean": event.similarity, **pictures}
+    if isinstance(event, Timing) and event.wall_s > 0:
+        return _time(event)
     return {}
+
+
+def _time(event: Timing) -> dict[str, float]:
+    """Shares of the time since the event before, bytes in use as GB, speed with all pauses."""
+    shares = {f"time/{part}": seconds / event.wall_s for part, seconds in event.seconds.items()}
+    memory = {f"memory_gb/{name}": count / 1e9 for name, count in event.memory.items() if "total" not in name}
+    use = {} if event.device_use is None else {"device_use": event.device_use}
+    return {**shares, **memory, **use, "images_per_second": event.images / event.wall_s}
 
 
 def _check(event: Validated) -> dict[str, float]:
