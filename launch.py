@@ -61,11 +61,13 @@ def wait_for(command, environment):
     import subprocess
 
     child = subprocess.Popen(command, env=environment)
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # after the start: a child would inherit it on POSIX
+    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGBREAK") if hasattr(signal, name)]
+    before = [signal.signal(number, signal.SIG_IGN) for number in numbers]  # now: a child would inherit it on POSIX
     try:
         return child.wait()
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in zip(numbers, before):
+            signal.signal(number, handler)
 
 
 def second_process(argv):
@@ -112,6 +114,21 @@ def main():
 
 
 def start():
+    """main(), ended quietly where nobody reads what it says to the end (`| head`)."""
+    try:
+        return main_in_window()
+    except BrokenPipeError:
+        return 0
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            try:
+                if stream is not None:  # there may be no console at all
+                    stream.flush()
+            except OSError:
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def main_in_window():
     """main(), with the window held open where it would close on an error after a double-click."""
     from trainer import doubleclick
 
@@ -121,6 +138,8 @@ def start():
         code = main()
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else 1
+    except BrokenPipeError:
+        raise
     except Exception:
         import traceback
 

@@ -5,9 +5,11 @@ Texts come from presets, file names and libraries: they are printed as they are,
 
 from __future__ import annotations
 
+import os
+import sys
 import time
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, TextIO
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
@@ -33,6 +35,32 @@ LINE_S = 5.0
 
 SMOOTHING = 0.1
 """Weight of the newest step in the shown loss and speed."""
+
+
+def silence(*streams: TextIO) -> None:
+    """Nobody reads any more (`| head`, a closed terminal): what is still to be said goes nowhere."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in streams:
+        os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
+
+
+def tell(text: str, stream: TextIO | None = None) -> None:
+    """Print a line, if somebody reads: a run goes on being followed for its exit code where nobody does."""
+    stream = stream or sys.stdout
+    try:
+        print(text, file=stream, flush=True)
+    except OSError:
+        silence(stream)
+
+
+class Terminal(Console):
+    """A console that outlives its reader."""
+
+    def on_broken_pipe(self) -> None:
+        """Rich would end the process."""
+        self.quiet = True
+        silence(sys.stdout)
 
 
 class View(Protocol):

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 import time
 from contextlib import suppress
-from types import FrameType
-from typing import Any
 
-from rich.console import Console
-
+from trainer.contract import checkpoints
 from trainer.contract import preset as presets
 from trainer.contract.events import Event, Failed, Reader, Saved, Timing
+from trainer.contract.interrupts import Interrupts
 from trainer.contract.problems import Problems
 from trainer.contract.rundir import EXIT_CRASHED, EXIT_DONE, EXIT_STOPPED, RunDir, RunState
 from trainer.report.verdicts import Split, in_a_line, verdict
 
 from . import jobs
-from .console import View, make_view, size
+from .console import Terminal, View, make_view, silence, size, tell
 
 POLL_S = 0.1
 QUIET_S = 3.0
@@ -27,61 +24,60 @@ QUIET_S = 3.0
 ADAPTERS = ("final", "lowest validation loss")
 
 
-class Interrupts:
-    """Ctrl-C and SIGTERM: the first asks the run to stop, the second ends it at once."""
+class Asker:
+    """What Ctrl-C and its like do to a run: the first stops it, the second ends it at once. Where the console closes,
+    the run is asked to stop, and it does so by itself: nobody waits for it here."""
 
     def __init__(self, run: RunDir, view: View) -> None:
-        self._run, self._view, self.count = run, view, 0
-        self._before: dict[int, Any] = {}
+        self._run, self._view, self._told = run, view, 0
+        self.interrupts = Interrupts(lambda: run.request("stop"), lambda: None)
 
-    def __enter__(self) -> Interrupts:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self._before[number] = signal.signal(number, self._heard)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def _heard(self, number: int, frame: FrameType | None) -> None:
-        self.count += 1
-        if self.count == 1:
-            self._run.request("stop")
-
-    def act(self, told: int) -> int:
-        """Say and do what the signals since the last call ask for; returns how many have been dealt with."""
-        if self.count > told and told == 0:
+    def act(self) -> bool:
+        """Say and do what was asked for since the last call; False where nobody watches any more."""
+        count = self.interrupts.count
+        if self.interrupts.closed:
+            return False
+        if count > 0 and self._told == 0:
             self._view.say("Stopping after the step in hand; everything is saved. Again to end at once.")
-            told = 1
-        if self.count > told:
+            self._told = 1
+        if count > self._told:
             self._view.say("Ending at once.")
             jobs.kill(self._run)
-        return self.count
+        self._told = count
+        return True
+
+    @property
+    def killed(self) -> bool:
+        """Whether the run was ended at once."""
+        return self._told > 1
 
 
 def follow(run: RunDir, new_only: bool = False) -> int:
     """Show a run until its end; returns its exit code. `new_only`: what an earlier process has written is left out."""
-    view = make_view(Console())
-    reader, told, seen = Reader(run.events), 0, list[Event]()
+    view = make_view(Terminal())
+    reader, seen, asker = Reader(run.events), list[Event](), Asker(run, view)
     if new_only:
         reader.offset = run.events_bytes()
+    asker.interrupts.listen()
     try:
-        with Interrupts(run, view) as interrupts:
-            last_life = time.monotonic()
-            while True:
-                lives = jobs.alive(run)
-                last_life = time.monotonic() if lives else last_life
-                over = _over(run) or time.monotonic() - last_life > QUIET_S
-                for event in reader.new():
-                    view.show(event)
-                    seen += [event] if isinstance(event, (Saved, Failed, Timing)) else []
-                if over:
-                    break
-                told = interrupts.act(told)
-                time.sleep(POLL_S)
+        last_life = time.monotonic()
+        while True:
+            lives = jobs.alive(run)
+            last_life = time.monotonic() if lives else last_life
+            over = _over(run) or time.monotonic() - last_life > QUIET_S
+            for event in reader.new():
+                view.show(event)
+                seen += [event] if isinstance(event, (Saved, Failed, Timing)) else []
+            if over:
+                break
+            if not asker.act():
+                silence(sys.stdout, sys.stderr)
+                return EXIT_STOPPED
+            time.sleep(POLL_S)
     finally:
         view.close()
-    return _farewell(run, seen, killed=told > 1)
+        asker.interrupts.leave()
+    return _farewell(run, seen, asker.killed)
 
 
 def _over(run: RunDir) -> bool:
@@ -99,10 +95,12 @@ def _farewell(run: RunDir, seen: list[Event], killed: bool) -> int:
             run.update_state(
                 state="stopped", exit_code=EXIT_STOPPED, cause="ended at once by the user", ended=time.time()
             )
-            print(f"Ended at once. What had been saved is in {run.path}")
+            kept = checkpoints.newest(run)
+            again = f" Its last full state is that of step {kept.step}: --resume goes on from there." if kept else ""
+            tell(f"Ended at once. What had been saved is in {run.path}.{again}")
             return EXIT_STOPPED
-        print(f"The trainer died without a word. Its last lines in {run.console}:", file=sys.stderr)
-        print("\n".join(f"  {line}" for line in last_lines(run)), file=sys.stderr)
+        tell(f"The trainer died without a word. Its last lines in {run.console}:", sys.stderr)
+        tell("\n".join(f"  {line}" for line in last_lines(run)), sys.stderr)
         return EXIT_CRASHED
     if state.exit_code not in (EXIT_DONE, EXIT_STOPPED):
         _tell_failure(run, state, seen)
@@ -112,27 +110,27 @@ def _farewell(run: RunDir, seen: list[Event], killed: bool) -> int:
 
 def _tell_failure(run: RunDir, state: RunState, seen: list[Event]) -> None:
     problems = [line for event in seen if isinstance(event, Failed) for line in event.problems]
-    print(f"Failed: {state.cause}", file=sys.stderr)
+    tell(f"Failed: {state.cause}", sys.stderr)
     for line in problems if len(problems) > 1 else []:
-        print(f"  {line}", file=sys.stderr)
-    print(f"The whole story is in {run.console}", file=sys.stderr)
+        tell(f"  {line}", sys.stderr)
+    tell(f"The whole story is in {run.console}", sys.stderr)
 
 
 def _tell_results(run: RunDir, state: RunState, seen: list[Event]) -> None:
     """Where the adapter, the pictures and the run folder are."""
     if state.exit_code == EXIT_STOPPED:
         freed = ": everything is saved and the device is free" if state.state == "paused" else ""
-        print(f"{state.state.capitalize()} after step {state.step} of {state.total_steps}{freed}.")
-        print(f'To go on: python launch.py --resume "{run.path}"')
+        tell(f"{state.state.capitalize()} after step {state.step} of {state.total_steps}{freed}.")
+        tell(f'To go on: python launch.py --resume "{run.path}"')
     saved = [event for event in seen if isinstance(event, Saved)]
     files = {event.file: event for event in saved if event.what in ADAPTERS}
     for name, event in sorted(files.items(), key=lambda pair: ADAPTERS.index(pair[1].what)):
-        print(f"LoRA: {run.path / name} ({size(event.bytes)}{'' if event.what == 'final' else ', ' + event.what})")
+        tell(f"LoRA: {run.path / name} ({size(event.bytes)}{'' if event.what == 'final' else ', ' + event.what})")
     _tell_time(run, seen)
     grid = run.samples / "before-after.png"
     if grid.is_file():
-        print(f"Before and after: {grid}")
-    print(f"Run folder: {run.path}")
+        tell(f"Before and after: {grid}")
+    tell(f"Run folder: {run.path}")
 
 
 def _tell_time(run: RunDir, seen: list[Event]) -> None:
@@ -142,10 +140,10 @@ def _tell_time(run: RunDir, seen: list[Event]) -> None:
         if isinstance(event, Timing):
             split.add(event)
     if line := in_a_line(split):
-        print(f"Time: {line}")
+        tell(f"Time: {line}")
     with suppress(OSError, Problems):
         if said := verdict(split, presets.load(run.preset)).text:
-            print(said)
+            tell(said)
 
 
 def last_lines(run: RunDir, count: int = 15) -> list[str]:

@@ -16,6 +16,7 @@ from trainer.contract.settings import Preset
 from trainer.plan.plan import Plan, describe, examine
 
 from . import jobs
+from .console import tell
 from .follow import follow
 
 
@@ -24,7 +25,7 @@ def main(options: Namespace) -> int:
     with _told_on_stderr() as outcome:
         preset, _ = _checked(options)
         run = jobs.start(preset, runs=_runs(options))
-        print(f"Run folder: {run.path}", flush=True)
+        tell(f"Run folder: {run.path}")
         return follow(run)
     return outcome[0]
 
@@ -34,7 +35,7 @@ def check(options: Namespace) -> int:
     with _told_on_stderr() as outcome:
         _, plan = _checked(options)
         for line in describe(plan):
-            print(line)
+            tell(line)
         return EXIT_DONE
     return outcome[0]
 
@@ -44,7 +45,7 @@ def resume(options: Namespace) -> int:
     with _told_on_stderr() as outcome:
         run = _run(options.resume, options)
         step = jobs.resume(run)
-        print(f"Run folder: {run.path}\nGoing on after step {step}.", flush=True)
+        tell(f"Run folder: {run.path}\nGoing on after step {step}.")
         return follow(run, new_only=True)
     return outcome[0]
 
@@ -63,7 +64,7 @@ def ask(what: Request, options: Namespace) -> int:
     with _told_on_stderr() as outcome:
         run = _run(getattr(options, what), options)
         jobs.ask(run, what)
-        print(ANSWERS[what].format(run.id))
+        tell(ANSWERS[what].format(run.id))
         return EXIT_DONE
     return outcome[0]
 
@@ -91,7 +92,7 @@ def _told_on_stderr() -> Iterator[list[int]]:
     try:
         yield outcome
     except Problems as problems:
-        print(error_list(problems), file=sys.stderr)
+        tell(error_list(problems), sys.stderr)
         outcome[0] = problems.exit_code
 
 

@@ -25,6 +25,7 @@ LAYERS = {
     "stopwatch": 2,
     **dict.fromkeys(ROOMS, 3),
     "control": 3,
+    "awake": 3,
     "update": 4,
     "moments": 4,
     "resume": 4,

@@ -7,15 +7,16 @@ and its cause are written into `run.json`.
 from __future__ import annotations
 
 import os
-import signal
 import sys
 import time
 import traceback
 from dataclasses import dataclass
 from pathlib import Path
 
+from trainer.awake import kept_awake, wanted
 from trainer.contract import checkpoints
 from trainer.contract.events import Event, Failed, Finished, Resumed, Writer
+from trainer.contract.interrupts import EndedAtOnce, Interrupts
 from trainer.contract.problems import Problems
 from trainer.contract.rundir import EXIT_CRASHED, EXIT_DONE, EXIT_STOPPED, RunDir, State, process_start
 
@@ -71,15 +72,18 @@ def _main_process(run: RunDir) -> int:
     run.update_state(state="running", pid=os.getpid(), process_started=process_start(os.getpid()), started=began)
     counter = StepCounter()
     fan = Fan([counter, Writer(run.events), ConsoleLines()])
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # until the loop has its own: KeyboardInterrupt
+    before_the_loop = Interrupts(_interrupt, _interrupt).listen()
     if again:
         fan(Resumed(step=step))
     try:
         from trainer.run import train
 
-        result = train(run, fan)
+        with kept_awake(wanted(run), fan):
+            result = train(run, fan)
         end = End(*ENDS[result.how])
         last: Event = Finished(step=result.step, how=result.how, file=result.file, seconds=time.time() - began)
+    except EndedAtOnce:
+        end, last = ended_at_once(run, counter.step, time.time() - began)
     except KeyboardInterrupt:
         how: State = "stopped" if run.take("stop") is not None or run.take("pause") is None else "paused"
         end = End(how, EXIT_STOPPED, f"{how} before step {step + 1}" if step else f"{how} before the first step")
@@ -87,10 +91,13 @@ def _main_process(run: RunDir) -> int:
     except BaseException as error:  # whatever ended the run has to be told
         end = how_it_failed(error)
         last = Failed(step=counter.step, cause=end.cause, problems=list(end.problems), exit_code=end.exit_code)
-    fan(last)
-    fan.close()
-    step = counter.step
-    run.update_state(state=end.state, exit_code=end.exit_code, cause=end.cause, step=step, ended=time.time())
+    try:
+        fan(last)
+        fan.close()
+    finally:  # a logger that waits for its server may be interrupted
+        step = counter.step
+        run.update_state(state=end.state, exit_code=end.exit_code, cause=end.cause, step=step, ended=time.time())
+        before_the_loop.leave()
     return end.exit_code
 
 
@@ -108,6 +115,19 @@ def _other_process(run: RunDir) -> int:
     except Exception:
         traceback.print_exc()
         return EXIT_CRASHED
+
+
+def _interrupt() -> None:
+    """Before the first step there is nothing to save."""
+    raise KeyboardInterrupt
+
+
+def ended_at_once(run: RunDir, step: int, seconds: float) -> tuple[End, Event]:
+    """The end that a second signal means: what was saved before is whole, the steps since then are lost."""
+    kept = checkpoints.newest(run)
+    saved = f"its last full state is that of step {kept.step}" if kept else "no full state had been saved"
+    end = End("stopped", EXIT_STOPPED, f"ended at once by the user: {saved}")
+    return end, Finished(step=step, how="stopped", seconds=seconds)
 
 
 def how_it_failed(error: BaseException) -> End:

@@ -5,13 +5,12 @@ Only the main process reads control files and clocks; its orders go to all, so t
 
 from __future__ import annotations
 
-import signal
 import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import astuple, dataclass
-from types import FrameType
 from typing import Protocol
 
+from trainer.contract.interrupts import EndedAtOnce, Interrupts
 from trainer.contract.rundir import RunDir
 from trainer.contract.settings import Interval
 
@@ -64,13 +63,17 @@ class Control:
         self._stop = False
 
     def listen(self) -> None:
-        """SIGTERM means: stop after the step in hand. Ctrl-C is the launcher's business, not ours."""
+        """The first signal means: stop after the step in hand; the second: end at once, by EndedAtOnce. A third one is
+        the system's to deal with, should the second be held up in a library."""
 
-        def heard(number: int, frame: FrameType | None) -> None:
+        def stop() -> None:
             self._stop = True
 
-        signal.signal(signal.SIGTERM, heard)
-        signal.signal(signal.SIGINT, heard)
+        def end() -> None:
+            interrupts.let_the_next_end_it()
+            raise EndedAtOnce
+
+        interrupts = Interrupts(stop, end).listen()
 
     def after(self, step: int) -> Orders:
         """The orders after `step`, the same in every process."""

@@ -26,6 +26,7 @@ from whole_runs import (
 )
 
 from gui import jobs
+from trainer.contract import checkpoints
 from trainer.contract.events import Finished, RunStarted, Saved, StepDone, read
 from trainer.contract.rundir import RunDir, find_runs
 from trainer.contract.settings import Preset
@@ -158,6 +159,37 @@ def test_the_second_signal_ends_at_once(runs: Path) -> None:
     out, err = process.communicate(timeout=20)
     assert process.returncode == 130 and "Ended at once" in out, err
     assert run.read_state().state == "stopped" and not run.process_runs() and not of_kind(run, StepDone)
+
+
+@posix
+def test_a_closed_terminal_lets_the_run_finish_its_step_by_itself(runs: Path) -> None:
+    process = headless(runs, LONG)
+    run = under_way(runs)
+    process.send_signal(signal.SIGHUP)
+    process.send_signal(signal.SIGHUP)
+    assert process.wait(PATIENCE_S) == 130
+    process.communicate()
+    state = ended(run).read_state()
+    assert (state.state, state.exit_code) == ("stopped", 130) and tensors(run)
+    found = checkpoints.newest(run)
+    assert found is not None and found.step == state.step == of_kind(run, StepDone)[-1].step
+
+
+@posix
+def test_two_signals_to_the_trainer_itself_end_it_at_once(runs: Path) -> None:
+    process = headless(runs, {**LONG, "saving.state_every": "2 steps"})
+    run = under_way(runs, 3)
+    trainer = psutil.Process(run.read_state().pid)
+    trainer.suspend()  # both are there when it looks
+    trainer.terminate()
+    trainer.send_signal(signal.SIGINT)
+    trainer.resume()
+    out, err = process.communicate(timeout=PATIENCE_S)
+    state = run.read_state()
+    assert process.returncode == 130 and (state.state, state.exit_code) == ("stopped", 130), err
+    assert "ended at once by the user: its last full state is that of step" in state.cause
+    assert "--resume" in out and not (run.path / "zorb.safetensors").exists()
+    assert_no_half_files(run)
 
 
 def test_the_stop_command_reaches_a_run_by_its_name(runs: Path, small: Small) -> None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from gui import jobs, processes
+from gui import follow, jobs, processes
 from trainer.contract import preset as presets
 from trainer.contract.machine import Machine, load_machine, save_machine
 from trainer.contract.problems import Problems
@@ -217,3 +219,24 @@ def test_importing_jobs_needs_no_torch() -> None:
     code = "import sys; sys.modules['torch'] = None\nimport gui.jobs, gui.headless, gui.console"
     done = subprocess.run([sys.executable, "-c", code], cwd=jobs.ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals as POSIX knows them")
+def test_two_signals_to_who_follows_a_run_end_it_at_once(tmp_path: Path) -> None:
+    run = made(tmp_path)
+    jobs.launch(run, [sys.executable, "-c", "import time; time.sleep(600)"], os.environ)
+    said: list[str] = []
+    asker = follow.Asker(run, SimpleNamespace(say=said.append))  # type: ignore[arg-type]
+    asker.interrupts.listen()
+    try:
+        assert asker.act() and not said
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert run.peek("stop") == "" and asker.act() and asker.act() and not asker.killed
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert asker.act() and asker.killed and not jobs.alive(run)
+        assert [text[:8] for text in said] == ["Stopping", "Ending a"]
+        os.kill(os.getpid(), signal.SIGHUP)
+        assert not asker.act()
+    finally:
+        asker.interrupts.leave()
+        jobs.kill(run)
