@@ -95,12 +95,16 @@ class Timekeeper:
         del self._probes[KEPT_PROBES // 2 : -KEPT_PROBES // 2]
         if spills(self._probes):
             self._probes = None
-            self._emit(Warned(step=step, text=spill_text(self._preset), setting="training.batch_size"))
+            self._emit(spilling(step, self._preset))
 
 
-def spill_text(preset: Preset) -> str:
-    """What is told of a spilling card."""
-    return (
-        "the card's memory is spilling into shared memory: it is full, and steps have become several times slower. "
-        f"Close other programs that use the card, or lower, cheapest first: {in_words(memory_relief(preset))}"
+def spilling(step: int, preset: Preset) -> Warned:
+    """What is told of a card that spills."""
+    reliefs = memory_relief(preset)
+    text = (
+        "the card's memory is spilling into shared memory: it is full, and steps take several times as long as they "
+        "need. Close other programs that use the card"
     )
+    if reliefs:
+        text += f", or change, what costs least first: {in_words(reliefs)}"
+    return Warned(step=step, text=text, setting=reliefs[0].setting if reliefs else "")

@@ -17,7 +17,7 @@ INKS = {
     "transfer": "#ffd9b8",
     "forward": "#b3dcf5",
     "backward": "#56b4e9",
-    "optimizer": "#35c79b",
+    "optimizer": "#1fae7c",
     "validation": "#f6d3e8",
     "sampling": "#e59ccc",
     "saving": "#c2a24a",

@@ -191,8 +191,13 @@ def _optimizer(split: Split, preset: Preset | None) -> Verdict:
 
 
 def _validation(split: Split, preset: Preset | None) -> Verdict:
-    text = "check less often (validation.every), or on fewer timesteps (validation.timesteps)"
-    return Verdict(text, "validation.every")
+    if preset is not None and preset.validation.each_step:
+        text = "a little of it at each step is dear: turn validation.each_step off"
+        return Verdict(text, "validation.each_step")
+    if preset is not None and preset.validation.every == "auto":
+        text = "the run is short for the checks before and after it: measure fewer timesteps (validation.timesteps)"
+        return Verdict(text, "validation.timesteps")
+    return Verdict('write validation.every = "auto", which keeps to a share of the time', "validation.every")
 
 
 def _sampling(split: Split, preset: Preset | None) -> Verdict:
