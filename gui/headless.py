@@ -10,10 +10,12 @@ from functools import partial
 from pathlib import Path
 
 from trainer.contract import preset as presets
+from trainer.contract.machine import load_machine
 from trainer.contract.problems import Problem, Problems
 from trainer.contract.rundir import EXIT_DONE, Request, RunDir
 from trainer.contract.settings import Preset
 from trainer.plan.plan import Plan, describe, examine
+from trainer.plan.sides import Known
 
 from . import jobs
 from .console import tell
@@ -117,7 +119,7 @@ def _checked(options: Namespace) -> tuple[Preset, Plan]:
     if options.name:
         preset = presets.with_values(preset, {"saving.name": options.name})
     try:
-        resolved, _, plan = examine(preset)
+        resolved, _, plan = examine(preset, known=Known(load_machine(jobs.ROOT).cache))
     except Problems as error:
         told = {fault.path for fault in faults}
         raise Problems([*faults, *(each for each in error.problems if each.path not in told)]) from None

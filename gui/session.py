@@ -23,6 +23,7 @@ from trainer.contract.problems import Problem, Problems
 from trainer.contract.rundir import write_whole
 from trainer.contract.settings import BY_PATH, ITEMS, ByFamily, Preset, Rule, SameAs, UsualPrompts
 from trainer.plan.plan import examine
+from trainer.plan.sides import Known
 
 
 def user_folder(context: Context) -> Path:
@@ -194,7 +195,11 @@ def _offer(path: str, text: str, full: Preset) -> dict[str, str]:
 def off(preset: Preset) -> dict[str, str]:
     """Setting path -> why it has no effect now."""
     needing = ((item.path, item.setting.needs) for item in ITEMS if item.setting.needs)
-    return {path: need.why for path, need in needing if not need.met_by(value_at(preset, need.path))}
+    return {
+        path: need.why
+        for path, need in needing
+        if not need.met_by(value_at(preset, need.path)) and not (need.or_set and value_at(preset, need.or_set))
+    }
 
 
 def hints(full: Preset, family: Family) -> dict[str, str]:
@@ -258,7 +263,7 @@ def prepare(draft: Draft, shown: Mapping[str, Any], context: Context) -> Preset:
     except Problems as error:
         preset, faults = draft.preset, error.problems
     try:
-        fit = examine(absolute_paths(preset, context.root))[0]
+        fit = examine(absolute_paths(preset, context.root), known=Known(context.machine.cache))[0]
     except Problems as error:
         told = {field_id(fault.path) for fault in faults}
         raise Problems([*faults, *(each for each in error.problems if field_id(each.path) not in told)]) from None

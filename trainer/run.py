@@ -12,7 +12,7 @@ import torch
 
 from trainer.contract import catalog
 from trainer.contract import preset as presets
-from trainer.contract.events import Phase, Warned
+from trainer.contract.events import Noted, Phase, Warned
 from trainer.contract.machine import load_machine
 from trainer.contract.problems import Problem, Problems
 from trainer.contract.rundir import RunDir
@@ -21,8 +21,11 @@ from trainer.data.loader import Loader, Share
 from trainer.noise.process import Tables
 from trainer.optim.optimizers import Group, make_optimizer
 from trainer.parts import Family, Network
+from trainer.plan.gather import keep as keep_split
+from trainer.plan.heldout import summary
 from trainer.plan.plan import examine, make_plan
 from trainer.plan.scan import Unreadable
+from trainer.plan.sides import Known, of_run
 from trainer.sampling.previews import Previews, Recipe
 from trainer.sampling.prompts import Prompt
 from trainer.sinks.fan import Fan
@@ -60,7 +63,8 @@ def train(run: RunDir, emit: Fan) -> Result:
 def set_up(run: RunDir, emit: Fan) -> Bench:
     """Check everything, join the other processes, load the model."""
     emit(Phase(text="checking settings and images"))
-    _, recognised, plan = examine(presets.load(run.preset))
+    known = Known(load_machine(ROOT).cache, of_run(run.path))
+    _, recognised, plan = examine(presets.load(run.preset), known=known)
     device, ranks = machines.join(plan.preset)
     threads = machines.make_repeatable(device, machines.threads_wanted(plan.preset))
     for note in plan.notes:
@@ -71,6 +75,9 @@ def set_up(run: RunDir, emit: Fan) -> Bench:
         run.update_state(threads=threads, device=name, total_steps=total, versions=versions)
         add_sinks(run, emit, plan.preset)
         prepare.trim_cache(load_machine(ROOT))
+        keep_split(plan.preset, plan.images, plan.division, run.path, known)
+    if plan.held_out:
+        emit(Noted(text=f"{summary(plan)}.", setting="validation.split"))
     emit(Phase(text="loading the model"))
     family: Family = resolve("families", recognised.family)()
     prepare.load(family, plan.preset, recognised, device)
@@ -93,7 +100,8 @@ def with_sources(bench: Bench) -> tuple[Bench, prepare.Sources]:
     for path, why in broken.items():
         bench.emit(Warned(text=f"{path} is skipped: {why}", setting="dataset.folders"))
     left_out = [Unreadable(path, why) for path, why in broken.items()]
-    plan = make_plan(bench.preset, bench.ranks.count, bench.recognised, left_out)
+    known = Known(machine.cache, of_run(bench.run.path))
+    plan = make_plan(bench.preset, bench.ranks.count, bench.recognised, left_out, known)
     if bench.ranks.main:
         bench.run.update_state(total_steps=plan.steps.total)
     bench = replace(bench, plan=plan)

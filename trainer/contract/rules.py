@@ -290,16 +290,20 @@ def _cpu_precision(preset: Preset) -> list[Problem]:
     return []
 
 
+def _nothing_held_out(preset: Preset) -> bool:
+    return preset.validation.split.strip().lower() == "off" and not preset.validation.folder
+
+
 def _stops_without_checks(preset: Preset) -> list[Problem]:
     validation = preset.validation
-    if validation.stop != "report only" and (validation.every == "never" or validation.split.strip() == "off"):
+    if validation.stop != "report only" and (validation.every == "never" or _nothing_held_out(preset)):
         return [Problem("validation.stop", "nothing is measured, so it never stops early", "set validation.every")]
     return []
 
 
 def _stops_by_the_clock(preset: Preset) -> list[Problem]:
     validation = preset.validation
-    if validation.stop == "report only" or validation.every != "auto" or validation.split.strip() == "off":
+    if validation.stop == "report only" or validation.every != "auto" or _nothing_held_out(preset):
         return []
     why = "which steps are checked depends on the machine's pace, so two runs may stop at different steps"
     fix = "set validation.every to a number of steps where stopping must be exactly repeatable"

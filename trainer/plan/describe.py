@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from trainer.contract.settings import Validation
 
-from .notes import count_of
+from .counting import count_of
+from .heldout import summary
 
 if TYPE_CHECKING:
     from .plan import Plan
@@ -28,10 +29,11 @@ def describe(plan: Plan) -> list[str]:
 
 
 def _images(plan: Plan) -> list[str]:
-    lines = [f"Images: {len(plan.images):,}, shown about {plan.looks_per_image():.0f} times each in the run"]
-    if len(plan.preset.dataset.folders) > 1 or len({image.path.parent for image in plan.images}) > 1:
+    of_rows = [image for image in plan.images if image.folder < len(plan.preset.dataset.folders)]
+    lines = [f"Images: {len(of_rows):,}, shown about {plan.looks_per_image():.0f} times each in the run"]
+    if len(plan.preset.dataset.folders) > 1 or len({image.path.parent for image in of_rows}) > 1:
         groups: dict[tuple[str, int], int] = {}
-        for image in plan.images:
+        for image in of_rows:
             group = (str(image.path.parent), image.repeats)
             groups[group] = groups.get(group, 0) + 1
         lines += [f"  {folder}: {count:,}, repeats {repeats}" for (folder, repeats), count in groups.items()]
@@ -76,10 +78,7 @@ def _captions(plan: Plan) -> str:
 def _held_out(plan: Plan) -> str:
     if not plan.held_out:
         return "Held out for validation: none"
-    names = ", ".join(plan.images[index].path.name for index in plan.held_out[:5])
-    rest = ", ..." if len(plan.held_out) > 5 else ""
-    when = measured_when(plan.preset.validation)
-    return f"Held out for validation: {len(plan.held_out)} of {len(plan.images)} ({names}{rest}), {when}"
+    return f"Validation: {summary(plan)}, {measured_when(plan.preset.validation)}"
 
 
 def measured_when(validation: Validation) -> str:

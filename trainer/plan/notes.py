@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from trainer.contract import rules
 from trainer.contract.settings import Preset
 
 from .captions import varies
+from .counting import count_of, verb
+from .heldout import notes as held_out
 
 if TYPE_CHECKING:
     from .plan import Plan
@@ -19,21 +21,12 @@ def notes(plan: Plan) -> list[str]:
     return [text for note in _NOTES for text in note(plan)]
 
 
-def count_of(number: int, thing: str) -> str:
-    """`"1 image"`, `"3 images"`."""
-    return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"
-
-
 def _unreadable(plan: Plan) -> list[str]:
     bad = plan.unreadable
     if not bad:
         return []
     named = "; ".join(f"{file.path.name}: {file.why}" for file in bad[:10]) + ("; ..." if len(bad) > 10 else "")
-    return [f"{count_of(len(bad), 'file')} cannot be used and {_verb(bad, 'is', 'are')} skipped ({named})."]
-
-
-def _verb(things: Sequence[object], one: str, more: str) -> str:
-    return one if len(things) == 1 else more
+    return [f"{count_of(len(bad), 'file')} cannot be used and {verb(bad, 'is', 'are')} skipped ({named})."]
 
 
 def _missing_captions(plan: Plan) -> list[str]:
@@ -61,8 +54,8 @@ def _small_images(plan: Plan) -> list[str]:
     if not grown:
         return []
     return [
-        f"{count_of(len(grown), 'image')} {_verb(grown, 'has', 'have')} less area than {side} x {side} px and "
-        f"{_verb(grown, 'is', 'are')} enlarged, which can teach softness."
+        f"{count_of(len(grown), 'image')} {verb(grown, 'has', 'have')} less area than {side} x {side} px and "
+        f"{verb(grown, 'is', 'are')} enlarged, which can teach softness."
     ]
 
 
@@ -71,13 +64,7 @@ def _cropped(plan: Plan) -> list[str]:
     much = [share for share in lost if share > 0.2]
     if not much:
         return []
-    return [f"{count_of(len(much), 'image')} {_verb(much, 'loses', 'lose')} over 20 % of the picture to the crop."]
-
-
-def _held_out(plan: Plan) -> list[str]:
-    if plan.held_out or plan.preset.validation.stop == "report only":
-        return []
-    return ["Early stopping has nothing to measure: no images are held out (validation.split)."]
+    return [f"{count_of(len(much), 'image')} {verb(much, 'loses', 'lose')} over 20 % of the picture to the crop."]
 
 
 def _latents(plan: Plan) -> list[str]:
@@ -132,7 +119,7 @@ _NOTES: tuple[Callable[[Plan], list[str]], ...] = (
     _unreadable,
     _missing_captions,
     _empty_captions,
-    _held_out,
+    held_out,
     _small_images,
     _cropped,
     _thin_batches,

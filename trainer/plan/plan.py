@@ -19,14 +19,16 @@ from .buckets import Placed, Size
 from .captions import Source, compose, read_sources
 from .describe import describe
 from .draws import Draw, Draws, Recipe, Subject, digest, looks_per_bucket
+from .gather import gather
 from .notes import notes
-from .place import place_all
-from .scan import ImageFile, Scan, Unreadable, scan, without
-from .split import split
+from .scan import ImageFile, Unreadable
+from .sides import Known
+from .split import Division
 from .steps import Steps, count_steps
 
 __all__ = ["Adapter", "CaptionCounts", "Plan", "batches", "describe", "examine", "make_plan"]
 
+NOTHING = Known()
 _BYTES = {"float": 4, "fp16": 2, "bf16": 2}
 
 
@@ -50,10 +52,10 @@ class Adapter:
 
 @dataclass(frozen=True)
 class Plan:
-    """`train`, `held_out`: indices in `images`; `train_probe`: as many training images, measured beside the held-out
-    ones. `buckets`: looks per epoch in each. `checkpoints`, `samples`, `validations`: steps after which each happens (0
-    is before the first). `text_mode`: "cached" (one caption an image), "variants" (several, encoded beforehand) or
-    "live". `files`: names of the adapter files that will be written."""
+    """`division`: which images are trained on and which are held out; `train_probe`: as many training images, measured
+    beside the held-out ones. `buckets`: looks per epoch in each. `checkpoints`, `samples`, `validations`: steps after
+    which each happens (0 is before the first). `text_mode`: "cached" (one caption an image), "variants" (several,
+    encoded beforehand) or "live". `files`: names of the adapter files that will be written."""
 
     preset: Preset
     processes: int
@@ -61,8 +63,7 @@ class Plan:
     unreadable: tuple[Unreadable, ...]
     placed: tuple[Placed, ...]
     sources: tuple[Source, ...]
-    train: tuple[int, ...]
-    held_out: tuple[int, ...]
+    division: Division
     train_probe: tuple[int, ...]
     buckets: Mapping[Size, int]
     steps: Steps
@@ -77,6 +78,21 @@ class Plan:
     notes: tuple[str, ...]
     draws: Draws = field(repr=False, compare=False)
     _subjects: Mapping[int, Subject] = field(repr=False, compare=False)
+
+    @property
+    def train(self) -> tuple[int, ...]:
+        """Indices in `images` of those that are trained on."""
+        return self.division.train
+
+    @property
+    def held_out(self) -> tuple[int, ...]:
+        """Indices in `images` of those that are only measured."""
+        return self.division.held_out
+
+    @property
+    def held_out_names(self) -> list[str]:
+        """Their files, each relative to its folder, in the same order."""
+        return [self.images[index].key.partition("/")[2] for index in self.held_out]
 
     def step_draws(self, step: int) -> list[list[Draw]]:
         """The micro-batches of optimizer step `step` (from 1, cumulative) over all processes together; `rank_slice`
@@ -132,8 +148,9 @@ def batches(plan: Plan, epoch: int) -> list[list[Draw]]:
     return [batch for step in plan.steps_of_epoch(epoch) for batch in step]
 
 
-def examine(preset: Preset, processes: int | None = None) -> tuple[Preset, Recognised, Plan]:
-    """A preset as loaded -> (resolved preset, what the base model is, plan); Problems of all kinds at once.
+def examine(preset: Preset, processes: int | None = None, known: Known = NOTHING) -> tuple[Preset, Recognised, Plan]:
+    """A preset as loaded -> (resolved preset, what the base model is, plan); Problems of all kinds at once. `known`: as
+    for `make_plan`.
 
     This is what `--check` and the trainer do first: settings against each other, the model's header, the images."""
     problems: list[Problem] = _missing_files(preset)
@@ -149,7 +166,7 @@ def examine(preset: Preset, processes: int | None = None) -> tuple[Preset, Recog
         problems += rules.check_model(resolved, recognised)
     plan = None
     try:
-        plan = make_plan(resolved, processes, recognised)
+        plan = make_plan(resolved, processes, recognised, known=known)
     except Problems as found:
         problems += [problem for problem in found.problems if problem not in problems]
     if problems or plan is None or recognised is None:
@@ -176,22 +193,24 @@ def make_plan(
     processes: int | None = None,
     recognised: Recognised | None = None,
     broken: Sequence[Unreadable] = (),
+    known: Known = NOTHING,
 ) -> Plan:
     """The plan of a resolved preset. `processes`: how many share each step's work (None: as `hardware.gpus` says);
     `recognised`: the base model, for the adapter's exact size (None: the family's usual size). `broken`: images that
-    turned out to be unreadable when they were decoded; they are left out and counted.
+    turned out to be unreadable when they were decoded; they are left out and counted. `known`: what decides beside the
+    preset which images are held out; nothing of it is written here.
 
     Problems for folders, images and captions that cannot be used. Settings are expected to have passed `rules.check`;
     those that the plan itself cannot compute with are raised as Problems too."""
     _must_compute(preset)
     processes = processes or len(parse_gpus(preset.hardware.gpus))
-    found = without(scan(preset.dataset.folders, preset.captions.extension), broken)
-    found, placed = place_all(found, preset.dataset)
+    gathered = gather(preset, broken, known)
+    found, placed, division = gathered.found, gathered.placed, gathered.division
     triggers = [row.trigger.strip() or preset.captions.trigger for row in preset.dataset.folders]
-    sources, problems = read_sources(found.images, preset.captions, triggers)
+    sources, problems = read_sources(found.images, preset.captions, [*triggers, preset.captions.trigger])
     if problems:
         raise Problems(problems)
-    train, held_out = split(found.images, preset.validation.split)
+    train, held_out = division.train, division.held_out
     subjects = _subjects(found.images, placed, sources, frozenset(held_out))
     training = [subjects[index] for index in train]
     looks = looks_per_bucket(training)
@@ -206,10 +225,9 @@ def make_plan(
         processes=processes,
         images=found.images,
         unreadable=found.unreadable,
-        placed=tuple(placed),
+        placed=placed,
         sources=tuple(sources),
-        train=train,
-        held_out=held_out,
+        division=division,
         train_probe=_probe(train, subjects, len(held_out)),
         buckets=looks,
         steps=steps,
@@ -225,10 +243,6 @@ def make_plan(
         draws=draws,
         _subjects=subjects,
     )
-    return _with_notes(plan, found)
-
-
-def _with_notes(plan: Plan, found: Scan) -> Plan:
     return replace(plan, notes=(*found.notes, *notes(plan)))
 
 

@@ -209,6 +209,8 @@ def _published(plan: Plan) -> dict[str, str]:
     folders: dict[str, dict[str, int]] = {}
     tags: dict[str, Counter[str]] = {}
     for image, source in zip(plan.images, plan.sources):
+        if image.folder >= len(preset.dataset.folders):  # of the held-out folder: not learnt from
+            continue
         name = image.path.parent.name
         folders.setdefault(name, {"n_repeats": image.repeats, "img_count": 0})["img_count"] += 1
         tags.setdefault(name, Counter()).update(_tags(source.lines, preset.captions.separator))

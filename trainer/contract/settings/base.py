@@ -21,12 +21,14 @@ Tier = Literal["basic", "advanced", "expert"]
 
 @dataclass(frozen=True)
 class Needs:
-    """The setting has an effect only while the one at `path` has one of `values` (or none of `unless`); else `why`."""
+    """The setting has an effect only while the one at `path` has one of `values` (or none of `unless`); else `why`.
+    `or_set`: the path of a setting that, where it is not empty, lets this one have its effect all the same."""
 
     path: str
     values: tuple[Any, ...] = ()
     why: str = ""
     unless: tuple[Any, ...] = ()
+    or_set: str = ""
 
     def met_by(self, value: Any) -> bool:
         """Whether the other setting's `value` lets this one have an effect."""

@@ -6,7 +6,8 @@ from pydantic import AfterValidator, Field
 
 from .base import Needs, PathText, Section, Setting, parse_interval
 
-_SPLIT = Needs("validation.split", unless=("off",), why="no images are held out")
+_SPLIT = Needs("validation.split", unless=("off",), why="no images are held out", or_set="validation.folder")
+_NO_FOLDER = Needs("validation.folder", ("",), why="a folder of held-out images is given")
 _AUTO = Needs("validation.every", ("auto",), why="images are measured at a fixed interval")
 
 
@@ -34,10 +35,19 @@ class Validation(Section):
     in a file of its own in any case. With few images it is a hint; its minimum often comes before the likeness you
     want, so the samples decide."""
 
-    split: Annotated[str, Setting("Held-out images", kohya="validation_split", tier="advanced")] = "auto"
+    split: Annotated[str, Setting("Held-out images", kohya="validation_split", tier="advanced", needs=_NO_FOLDER)] = (
+        "auto"
+    )
     """Which part of the images is never trained on, only measured: "10 %", "4 images" or "off". "auto" is 10 %, at
-    least 2, where there are 20 images or more, else off. Whole images are held out, chosen by their content, so that
-    the choice stays when images are added."""
+    least 2, where there are 20 images or more, else off. Chosen by the images' content alone; near-duplicates (other
+    size, quality or format, mirrored) stay together. This computer remembers the sides of runs that were started, by
+    folder and by what stands here: images that are added later move none of the others. With different words, or once
+    the cache folder is emptied, the choice is made anew."""
+
+    folder: Annotated[PathText, Setting("Folder of held-out images", tier="advanced", widget="path")] = ""
+    """A folder of images of its own that is held out as a whole and never trained on, instead of a part of the others.
+    Captions are looked for in the same way. Choose pictures like those that you want to make, in other scenes than the
+    training images: near-duplicates among those are told, and make the loss look better than it is. Empty: none."""
 
     every: Annotated[
         EveryOrAuto, Setting("Validate every", kohya="validate_every_n_steps", tier="advanced", needs=_SPLIT)

@@ -1,0 +1,119 @@
+"""What is said of the held-out images before a run starts: which they are, and how far they can be trusted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+from .counting import count_of, some_of, verb
+
+if TYPE_CHECKING:
+    from .plan import Plan
+
+FEW = 8
+"""Below this many held-out images their mean loss says little of others."""
+_NAMED = 5
+
+
+def summary(plan: Plan) -> str:
+    """`"27 train, 3 held out (a.png, b.png, c.png)"`."""
+    names = plan.held_out_names
+    aside = f", {len(plan.division.aside):,} on neither side" if plan.division.aside else ""
+    return f"{len(plan.train):,} train, {len(names):,} held out ({some_of(names, _NAMED)}){aside}"
+
+
+def notes(plan: Plan) -> list[str]:
+    """What people should know of them."""
+    return [text for note in _NOTES for text in note(plan)]
+
+
+def _names(plan: Plan, images: Iterable[int]) -> list[str]:
+    return [plan.images[index].path.name for index in images]
+
+
+def _none(plan: Plan) -> list[str]:
+    if plan.held_out:
+        return []
+    if plan.division.wanted:
+        why = "they are all near-duplicates of each other, so that a held-out image would be one that is trained on"
+        return [f"No image is held out: {why}. Give a folder of other images (validation.folder)."]
+    if plan.preset.validation.stop == "report only":
+        return []
+    return ["Early stopping has nothing to measure: no images are held out (validation.split)."]
+
+
+def _not_compared(plan: Plan) -> list[str]:
+    left = len(plan.images) - plan.division.compared
+    if not plan.held_out or plan.division.compared == 0 or left == 0:
+        return []
+    return [
+        f"{plan.division.compared:,} of {len(plan.images):,} images have been looked through for near-duplicates so "
+        "far, so the choice of held-out images can still change. Check and Start look through all."
+    ]
+
+
+def _aside(plan: Plan) -> list[str]:
+    names = _names(plan, plan.division.aside)
+    if not names:
+        return []
+    what = verb(names, "is left out of training and of validation", "are left out of training and of validation")
+    why = verb(names, "it is a near-duplicate of a held-out image", "they are near-duplicates of held-out images")
+    return [
+        f"{count_of(len(names), 'image')} {what} ({some_of(names, _NAMED)}): {why}, but cannot be held out too, being "
+        "like images that are trained on, or added since the run began."
+    ]
+
+
+def _leaks(plan: Plan) -> list[str]:
+    leaks = plan.division.leaks
+    if not leaks:
+        return []
+    pairs = [" = ".join(_names(plan, pair)) for pair in leaks]
+    one, more = (
+        "training image is a near-duplicate of a held-out one",
+        "training images are near-duplicates of held-out ones",
+    )
+    are = verb(leaks, one, more)
+    return [
+        f"{len(leaks):,} {are} ({some_of(pairs, _NAMED)}): the validation loss will look better than it is. Take them "
+        "out of one of the two folders."
+    ]
+
+
+def _alike(plan: Plan) -> list[str]:
+    groups = plan.division.alike
+    if not groups or not plan.held_out:
+        return []
+    named = ["/".join(_names(plan, group[:3])) + ("/..." if len(group) > 3 else "") for group in groups]
+    count = sum(map(len, groups))
+    return [
+        f"{count:,} of {len(plan.images):,} images are near-duplicates of others ({some_of(named, 3)}): each such "
+        "group is held out or trained on as a whole."
+    ]
+
+
+def _fewer(plan: Plan) -> list[str]:
+    division = plan.division
+    if not plan.held_out or len(plan.held_out) >= division.wanted:
+        return []
+    why = (
+        "the others were trained on in earlier runs of these folders and stay there (another validation.split chooses "
+        "anew)"
+        if division.earlier
+        else "the groups of near-duplicates that are left are too large"
+    )
+    return [f"{len(plan.held_out)} of the {division.wanted} images asked for are held out: {why}."]
+
+
+def _few(plan: Plan) -> list[str]:
+    count = len(plan.held_out)
+    if not 0 < count < FEW:
+        return []
+    return [
+        f"Only {count_of(count, 'image')} {verb(plan.held_out, 'is', 'are')} held out: their loss is a rough guess at "
+        "that of other images, shown with its standard error (±). Smaller differences than that mean nothing; let the "
+        "samples decide."
+    ]
+
+
+_NOTES: tuple[Callable[[Plan], list[str]], ...] = (_none, _leaks, _aside, _not_compared, _fewer, _few, _alike)
