@@ -12,6 +12,7 @@ from trainer.contract.rundir import RunDir
 from trainer.contract.settings import Preset
 from trainer.parts import Family
 from trainer.plan.plan import Plan
+from trainer.saving.hashes import BackgroundHash
 from trainer.sinks.fan import Fan
 
 from .parallel import Ranks
@@ -23,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 @dataclass(frozen=True)
 class Bench:
-    """What everything else is put together from."""
+    """What everything else is put together from. `model_hash`: of the base model's file, in the works."""
 
     run: RunDir
     emit: Fan
@@ -32,6 +33,7 @@ class Bench:
     family: Family
     device: torch.device
     ranks: Ranks
+    model_hash: BackgroundHash
     watch: Stopwatch = SILENT
 
     @property

@@ -136,7 +136,7 @@ def make_keeper(bench: Bench, network: Network, optimizer: torch.optim.Optimizer
     """What writes the adapter files, and says in them how they were made."""
     preset, process = bench.preset, bench.family.process
     memory = load_machine(ROOT).cache / "hashes.json"
-    model, vae = BackgroundHash(preset.model.path, memory), BackgroundHash(preset.model.vae, memory)
+    model, vae = bench.model_hash, BackgroundHash(preset.model.vae, memory)
     began, facts = time.time(), by_name(bench.recognised.family)
     arguments = {"weight_decay": preset.optimizer.weight_decay, **preset.optimizer.args}
     known = RunFacts(

@@ -21,6 +21,7 @@ from trainer.data.loader import Loader, Share
 from trainer.noise.process import Tables
 from trainer.optim.optimizers import Group, make_optimizer
 from trainer.parts import Family, Network
+from trainer.plan import recipes
 from trainer.plan.gather import keep as keep_split
 from trainer.plan.heldout import summary
 from trainer.plan.plan import examine, make_plan
@@ -28,6 +29,7 @@ from trainer.plan.scan import Unreadable
 from trainer.plan.sides import Known, of_run
 from trainer.sampling.previews import Previews, Recipe
 from trainer.sampling.prompts import Prompt
+from trainer.saving.hashes import BackgroundHash
 from trainer.sinks.fan import Fan
 
 from . import device as machines
@@ -79,12 +81,13 @@ def set_up(run: RunDir, emit: Fan) -> Bench:
     if plan.held_out:
         emit(Noted(text=f"{summary(plan)}.", setting="validation.split"))
     emit(Phase(text="loading the model"))
+    model_hash = BackgroundHash(plan.preset.model.path if ranks.main else "", load_machine(ROOT).cache / "hashes.json")
     family: Family = resolve("families", recognised.family)()
     prepare.load(family, plan.preset, recognised, device)
     if cut := prepare.count_cut(family, plan):
         emit(Warned(text=cut, setting="captions.max_tokens"))
     watch = stopwatch(device) if ranks.main else SILENT
-    return Bench(run, emit, plan, recognised, family, device, ranks, watch)
+    return Bench(run, emit, plan, recognised, family, device, ranks, model_hash, watch)
 
 
 def with_sources(bench: Bench) -> tuple[Bench, prepare.Sources]:
@@ -150,7 +153,15 @@ def make_previews(bench: Bench) -> Previews | None:
     usual = Prompt("", sampling.negative, int(width), int(height), sampling.seed, int(steps), float(guidance))  # type: ignore[arg-type]
     scheduler = resolve("samplers", sampling.sampler)
     make = partial(scheduler.from_config, dict(bench.family.sampling.scheduler))
-    recipe = Recipe(tuple(sampling.prompts), sampling.prompts_file, usual, sampling.sampler, make)  # type: ignore[arg-type]
+    recipe = Recipe(
+        tuple(sampling.prompts),  # type: ignore[arg-type]
+        sampling.prompts_file,
+        usual,
+        make,
+        told=recipes.common(bench.preset, bench.family.sampling.scheduler),
+        base_hash=lambda: bench.model_hash.result().sha256,
+        adapter=partial(recipes.adapter_file, bench.plan),
+    )
 
     def warn(text: str) -> None:
         bench.emit(Warned(text=text, setting="sampling.prompts"))

@@ -38,6 +38,14 @@ class Optimizer(Entry):
     waits: bool = False
 
 
+@dataclass(frozen=True)
+class Sampler(Entry):
+    """What the same sampler is called in A1111's web UI and in ComfyUI; "" where it is not to be had."""
+
+    a1111: str = ""
+    comfyui: str = ""
+
+
 FAMILIES: tuple[Entry, ...] = (
     Entry(
         "SD 1.x", "trainer.families.sd1:StableDiffusion1", "Stable Diffusion 1.4, 1.5 and all models made from them."
@@ -185,12 +193,26 @@ LOSSES: tuple[Entry, ...] = (
     Entry("smooth_l1", "trainer.noise.loss:smooth_l1", "Huber, scaled so that its far slope is 1."),
 )
 
-SAMPLERS: tuple[Entry, ...] = (
-    Entry("ddim", "diffusers:DDIMScheduler", "Deterministic, steady at 20-50 steps."),
-    Entry("euler", "diffusers:EulerDiscreteScheduler", "Deterministic, the usual one in generators."),
-    Entry("euler_a", "diffusers:EulerAncestralDiscreteScheduler", "Adds noise at each step; varies with the steps."),
-    Entry("dpm++ 2m", "diffusers:DPMSolverMultistepScheduler", "Deterministic, good at 15-25 steps."),
-    Entry("pndm", "diffusers:PNDMScheduler", "Stable Diffusion 1.x's first sampler."),
+SAMPLERS: tuple[Sampler, ...] = (
+    Sampler("ddim", "diffusers:DDIMScheduler", "Deterministic, steady at 20-50 steps.", "DDIM", "ddim"),
+    Sampler(
+        "euler", "diffusers:EulerDiscreteScheduler", "Deterministic, the usual one in generators.", "Euler", "euler"
+    ),
+    Sampler(
+        "euler_a",
+        "diffusers:EulerAncestralDiscreteScheduler",
+        "Adds noise at each step; varies with the steps.",
+        "Euler a",
+        "euler_ancestral",
+    ),
+    Sampler(
+        "dpm++ 2m",
+        "diffusers:DPMSolverMultistepScheduler",
+        "Deterministic, good at 15-25 steps.",
+        "DPM++ 2M",
+        "dpmpp_2m",
+    ),
+    Sampler("pndm", "diffusers:PNDMScheduler", "Stable Diffusion 1.x's first sampler.", "PLMS"),
 )
 
 SINKS: tuple[Entry, ...] = (

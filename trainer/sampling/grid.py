@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -12,8 +12,6 @@ from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
 from trainer.contract.rundir import write_whole
-
-from .prompts import Prompt
 
 MARGIN_PX, LABEL_PX, SMALLEST_CELL_PX = 8, 18, 192
 
@@ -24,20 +22,12 @@ def to_picture(pixels_CHW: Tensor) -> Image.Image:
     return Image.fromarray(values_HWC.contiguous().numpy())
 
 
-def parameters(prompt: Prompt, sampler: str, step: int) -> str:
-    """How a picture was made, in the text form that A1111's web UI and its kin read from PNG files."""
-    negative = f"\nNegative prompt: {prompt.negative}" if prompt.negative else ""
-    return (
-        f"{prompt.text}{negative}\nSteps: {prompt.steps}, Sampler: {sampler}, CFG scale: {prompt.guidance:g}, "
-        f"Seed: {prompt.seed}, Size: {prompt.width}x{prompt.height}, Training step: {step}"
-    )
-
-
-def save_picture(path: Path, picture: Image.Image, text: str = "") -> None:
-    """Write a PNG whole, with `text` as its "parameters"."""
+def save_picture(path: Path, picture: Image.Image, texts: Mapping[str, str] | None = None) -> None:
+    """Write a PNG whole, with `texts` by keyword in it: as plain text chunks where Latin letters are enough, which is
+    what A1111 writes and every reader knows, else as international ones."""
     info = PngInfo()
-    if text:
-        info.add_itxt("parameters", text)
+    for keyword, text in (texts or {}).items():
+        info.add_text(keyword, text)
     buffer = io.BytesIO()
     picture.save(buffer, "PNG", pnginfo=info)
     write_whole(path, buffer.getvalue())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,10 @@ import torch
 
 from trainer.contract.events import Sampled
 from trainer.parts import Conditioning, Family
+from trainer.plan import recipes
 
 from .denoise import draw
-from .grid import before_after, parameters, save_picture, to_picture
+from .grid import before_after, save_picture, to_picture
 from .prompts import Prompt, read_prompts
 
 SHEET = "before-after.png"
@@ -22,14 +23,25 @@ SHEET = "before-after.png"
 
 @dataclass(frozen=True)
 class Recipe:
-    """What is drawn: `file` replaces `lines` where it is not "". `usual`: what a prompt without flags gets. `sampler`:
-    the name of `make_scheduler`'s product."""
+    """What is drawn: `file` replaces `lines` where it is not "". `usual`: what a prompt without flags gets. `told`:
+    what the pictures' recipes have in common; `base_hash()` the base model's SHA-256 or "", `adapter(step)` the file
+    that holds the adapter of a step or ""."""
 
     lines: tuple[str, ...]
     file: str
     usual: Prompt
-    sampler: str
     make_scheduler: Callable[[], Any]
+    told: recipes.Recipe
+    base_hash: Callable[[], str] = lambda: ""
+    adapter: Callable[[int], str] = lambda step: ""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """An adapter that pictures are drawn with: the step of its weights, and the file that holds them or ""."""
+
+    step: int
+    file: str
 
 
 class Previews:
@@ -82,11 +94,14 @@ class Previews:
             encoded = self._family.encode_captions([text])
         return {name: values.to(self._device) for name, values in encoded.items()}
 
-    def draw(self, step: int) -> Sampled | None:
-        """Draw every prompt; None where there is none. An error is for the caller, who lets the run go on."""
+    def draw(self, step: int, kept: Kept | None = None) -> Sampled | None:
+        """Draw every prompt; None where there is none. An error is for the caller, who lets the run go on. `kept`: the
+        weights are not those of `step` but those of an earlier one."""
         began = time.monotonic()
         prompts = self.prompts()
-        files = [self._draw_one(step, number, prompt) for number, prompt in enumerate(prompts)]
+        kept = kept or Kept(step, self._recipe.adapter(step))
+        told = [self._told_of(prompt, kept) for prompt in prompts]
+        files = [self._draw_one(kept.step, number, *pair) for number, pair in enumerate(zip(prompts, told))]
         if not files:
             return None
         return Sampled(
@@ -94,10 +109,17 @@ class Previews:
             files=[file.relative_to(self._folder).as_posix() for file in files],
             prompts=[prompt.text for prompt in prompts],
             seeds=[prompt.seed for prompt in prompts],
+            recipes=told,
             seconds=time.monotonic() - began,
+            weights_step=None if kept.step == step else kept.step,
         )
 
-    def _draw_one(self, step: int, number: int, prompt: Prompt) -> Path:
+    def _told_of(self, prompt: Prompt, kept: Kept) -> recipes.Recipe:
+        own = {name: value for name, value in asdict(prompt).items() if name != "text"}
+        shared = {**self._recipe.told, "base_model_hash": self._recipe.base_hash()}
+        return recipes.of_picture(shared, own, kept.step, kept.file)
+
+    def _draw_one(self, step: int, number: int, prompt: Prompt, told: recipes.Recipe) -> Path:
         pixels_CHW = draw(
             self._family,
             self._recipe.make_scheduler(),
@@ -107,7 +129,11 @@ class Previews:
             self._device,
         )
         path = self._folder / "samples" / f"step{step:08}_{number:02}.png"
-        save_picture(path, to_picture(pixels_CHW), parameters(prompt, self._recipe.sampler, step))
+        texts = {
+            "parameters": recipes.a1111_text(prompt.text, told),
+            "loratory": recipes.json_text(prompt.text, told),
+        }
+        save_picture(path, to_picture(pixels_CHW), texts)
         key = (prompt.text, prompt.seed)
         if step == 0:
             self._first[key] = path
@@ -120,7 +146,8 @@ class Previews:
             for file, key in zip(event.files, zip(event.prompts, event.seeds)):
                 if event.step == 0:
                     self._first[key] = self._folder / file
-                self._last[key] = (event.step, self._folder / file)
+                step = event.step if event.weights_step is None else event.weights_step
+                self._last[key] = (step, self._folder / file)
 
     def sheet(self) -> Path | None:
         """Write before | after of the prompts that were drawn before the first step and since; None without any."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,14 +14,18 @@ import torch
 from PIL import Image
 
 from trainer.contract import catalog
+from trainer.contract.events import Sampled
 from trainer.contract.families import recognise
 from trainer.families.sd1 import StableDiffusion1
 from trainer.parts import LoadPlan, ModelFiles
 from trainer.run import resolve
 from trainer.sampling.denoise import draw, start_noise
-from trainer.sampling.grid import before_after, parameters, save_picture, to_picture
-from trainer.sampling.previews import Previews, Recipe
+from trainer.sampling.grid import before_after
+from trainer.sampling.previews import Kept, Previews, Recipe
 from trainer.sampling.prompts import Prompt
+
+A1111 = r'\s*(\w[\w \-/]+):\s*("(?:\\.|[^\\"])+"|[^,]*)(?:,|$)'
+"""`re_param_code` of A1111's modules/infotext_utils.py, with which it takes a picture's last line apart."""
 
 PROMPT = Prompt("a red circle on a blue background", "a green square", 64, 64, 7, 6, 4.0)
 
@@ -82,15 +88,6 @@ def test_guidance_one_leaves_the_negative_prompt_out(family: StableDiffusion1) -
     assert torch.equal(drawn(family, "ddim", texts[0]), drawn(family, "ddim", texts[1]))
 
 
-def test_a_picture_tells_how_it_was_made(tmp_path: Path) -> None:
-    path = tmp_path / "a.png"
-    text = parameters(PROMPT, "ddim", 250)
-    save_picture(path, to_picture(torch.rand(3, 16, 24)), text)
-    with Image.open(path) as image:
-        assert image.size == (24, 16) and image.text["parameters"] == text
-    assert "Negative prompt: a green square" in text and "Seed: 7" in text and "Size: 64x64" in text
-
-
 def test_before_and_after_stand_side_by_side(tmp_path: Path) -> None:
     for name, colour in (("before", "red"), ("after", "blue")):
         Image.new("RGB", (64, 64), colour).save(tmp_path / f"{name}.png")
@@ -104,7 +101,16 @@ def test_previews_keep_prompts_encoded_and_tell_faults_once(family: StableDiffus
     (tmp_path / "samples").mkdir()
     told: list[str] = []
     usual = Prompt("", "", 64, 64, 42, 2, 4.0)
-    recipe = Recipe(("a star --w 7", "a circle"), "", usual, "ddim", lambda: scheduler(family, "ddim"))
+    told_of_all = {"sampler": "ddim", "sampler_a1111": "DDIM", "base_model": "toy.safetensors"}
+    recipe = Recipe(
+        ("a star --w 7", "a circle --n a (square)"),
+        "",
+        usual,
+        lambda: scheduler(family, "ddim"),
+        told_of_all,
+        base_hash=lambda: "abcdef0123456789",
+        adapter=lambda step: f"zorb-step{step:08}.safetensors",
+    )
     previews = Previews(family, recipe, tmp_path, torch.device("cpu"), told.append)
     previews.encode()
     first, second = previews.draw(0), previews.draw(5)
@@ -114,3 +120,26 @@ def test_previews_keep_prompts_encoded_and_tell_faults_once(family: StableDiffus
     assert (tmp_path / first.files[0]).read_bytes()[-4000:] == (tmp_path / second.files[0]).read_bytes()[-4000:]
     sheet = previews.sheet()
     assert sheet is not None and sheet.is_file()
+    assert_png_tells(tmp_path / first.files[1], first, "a circle\nNegative prompt: a \\(square\\)\n")
+    told_text = "a circle <lora:zorb-step00000005:1>\nNegative prompt: a \\(square\\)\n"
+    assert_png_tells(tmp_path / second.files[1], second, told_text)
+    assert second.recipes[0]["strength"] == 1.0 and "strength" not in first.recipes[0]
+    kept = previews.draw(9, Kept(3, "zorb.safetensors"))
+    assert kept is not None and (kept.step, kept.weights_step) == (9, 3)
+    assert kept.files[0] == "samples/step00000003_00.png" and kept.recipes[0]["adapter"] == "zorb.safetensors"
+    again = Previews(family, recipe, tmp_path, torch.device("cpu"), told.append)
+    again.remember([first, kept])
+    assert again.sheet() is not None
+
+
+def assert_png_tells(path: Path, event: Sampled, beginning: str) -> None:
+    """The PNG holds A1111's text, which their own parser takes apart, and the recipe of the event as JSON."""
+    with Image.open(path) as image:
+        text, ours = image.text["parameters"], json.loads(image.text["loratory"])  # type: ignore[attr-defined]
+    assert text.startswith(beginning) and b"tEXtparameters\0" in path.read_bytes()
+    assert ours == {"prompt": "a circle", **event.recipes[1]}
+    last = text.split("\n")[-1]
+    pairs = dict(re.findall(A1111, last))
+    assert pairs["Steps"] == "2" and pairs["Sampler"] == "DDIM" and pairs["CFG scale"] == "4"
+    assert pairs["Seed"] == "43" and pairs["Size"] == "64x64" and pairs["RNG"] == "CPU"
+    assert pairs["Model"] == "toy" and pairs["Model hash"] == "abcdef0123"
