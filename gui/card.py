@@ -6,9 +6,10 @@ from pathlib import Path
 
 from gui import panels
 from trainer.contract import preset
-from trainer.contract.events import Sampled, Saved
+from trainer.contract.events import Saved
 from trainer.contract.problems import Problems
 from trainer.contract.rundir import RunDir, RunState
+from trainer.report import pictures
 from trainer.report.view import RunView
 from trainer.report.words import escape, size
 
@@ -119,25 +120,20 @@ def _link(path: Path, event: Saved) -> str:
 
 def before_after(run: RunDir, view: RunView) -> str:
     """The first and the last pictures of the same prompt and seed, side by side."""
-    rounds = view.samples
-    if len(rounds) < 2 or rounds[0].step == rounds[-1].step:
+    found = pictures.before_after(view)
+    if found is None:
         return ""
-    first, last = _by_prompt(rounds[0]), _by_prompt(rounds[-1])
-    names = ("before" if rounds[0].step == 0 else f"step {rounds[0].step}", f"after, step {rounds[-1].step}")
-    pairs = []
-    for key in last:
-        if key in first:
-            prompt, seed = key
-            note = f"same seed {seed}" if seed is not None else ""
-            sides = [panels.picture(run, rows[key], name) for rows, name in ((first, names[0]), (last, names[1]))]
-            said = f'<p class="prompt">{escape(prompt or "(empty prompt)")} <small>{note}</small></p>'
-            pairs.append(f'<div class="pair">{said}<div class="pictures">{"".join(sides)}</div></div>')
-    return f'<h4>Before and after</h4><div class="pairs">{"".join(pairs)}</div>' if pairs else ""
+    shown = "".join(_pair(run, found.names, pair) for pair in found.pairs)
+    remark = f'<p class="quiet">{escape(found.remark)}</p>' if found.remark else ""
+    return f'<h4>Before and after</h4>{remark}<div class="pairs">{shown}</div>'
 
 
-def _by_prompt(event: Sampled) -> dict[tuple[str, int | None], str]:
-    seeds: list[int | None] = [*event.seeds, *[None] * len(event.files)]
-    return {(prompt, seed): file for file, prompt, seed in zip(event.files, event.prompts, seeds)}
+def _pair(run: RunDir, names: tuple[str, str], pair: tuple[pictures.Picture, pictures.Picture]) -> str:
+    prompt, seed = pair[1].prompt, pair[1].seed
+    note = f"same seed {seed}" if seed is not None else ""
+    sides = "".join(panels.picture(run, side.file, name) for side, name in zip(pair, names))
+    said = f'<p class="prompt">{escape(prompt or "(empty prompt)")} <small>{note}</small></p>'
+    return f'<div class="pair">{said}<div class="pictures">{sides}</div></div>'
 
 
 def _failed(run: RunDir, state: RunState, view: RunView, lines: list[str]) -> str:

@@ -14,7 +14,8 @@ from trainer.contract.events import Sampled
 from trainer.contract.problems import Problems
 from trainer.contract.rundir import RunDir, RunState
 from trainer.contract.settings import Preset
-from trainer.report import bars, charts, figures
+from trainer.plan import recipes
+from trainer.report import bars, charts, figures, pictures
 from trainer.report.verdicts import verdict
 from trainer.report.view import RunView
 from trainer.report.words import duration, escape
@@ -186,20 +187,30 @@ def _rounds(run: RunDir, events: Sequence[Sampled]) -> str:
 
 
 def _round(run: RunDir, event: Sampled) -> str:
-    head = "before training" if event.step == 0 else f"step {event.step}"
-    return (
-        f'<section class="round"><h4>{head}</h4><div class="pictures">{"".join(_pictures(run, event))}</div></section>'
-    )
+    shown = "".join(_sample(run, one) for one in pictures.pictures(event))
+    head = escape(pictures.title(event))
+    return f'<section class="round"><h4>{head}</h4><div class="pictures">{shown}</div></section>'
 
 
-def _pictures(run: RunDir, event: Sampled) -> list[str]:
-    prompts = [*event.prompts, *[""] * len(event.files)]
-    seeds = [f"seed {seed}" for seed in event.seeds] + [""] * len(event.files)
-    return [picture(run, file, prompt, seed) for file, prompt, seed in zip(event.files, prompts, seeds)]
+def _sample(run: RunDir, one: pictures.Picture) -> str:
+    seed = f"seed {one.seed}" if one.seed is not None else ""
+    return picture(run, one.file, one.prompt, seed, elsewhere(one))
 
 
-def picture(run: RunDir, file: str, prompt: str, note: str = "") -> str:
-    """One picture with its prompt; a click opens it in full. A file outside the run folder is not shown."""
+def elsewhere(one: pictures.Picture) -> str:
+    """What draws a picture in another program, folded, with a button that copies it."""
+    if not one.recipe:
+        return ""
+    rows = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in recipes.rows(one.recipe))
+    text = recipes.a1111_text(one.prompt, one.recipe)
+    button = f'<button type="button" class="copy" data-copy="{escape(text)}">copy</button>'
+    body = f"<p>As A1111 reads it, and ComfyUI where the PNG is dropped: {button}</p><dl>{rows}</dl>"
+    return fold(one.file, "draw it elsewhere", f"{body}<p>{escape(recipes.ALIKE)}</p>")
+
+
+def picture(run: RunDir, file: str, prompt: str, note: str = "", more: str = "") -> str:
+    """One picture with its prompt; a click opens it in full. A file outside the run folder is not shown. `more`: HTML
+    below the prompt."""
     path = inside(run, file)
     if path is None:
         return ""
@@ -208,7 +219,7 @@ def picture(run: RunDir, file: str, prompt: str, note: str = "") -> str:
     return (
         f'<figure class="picture"><a href="{url}" target="_blank" rel="noopener">'
         f'<img src="{url}" alt="{said}" loading="lazy" decoding="async"></a>'
-        f'<figcaption title="{said}"><span>{said}</span>{small}</figcaption></figure>'
+        f'<figcaption title="{said}"><span>{said}</span>{small}</figcaption>{more}</figure>'
     )
 
 

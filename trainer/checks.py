@@ -108,9 +108,9 @@ class Checker:
         self.story.restore(state.get("story", {}))
 
     @property
-    def has_lowest(self) -> bool:
-        """Whether a trained adapter with the lowest loss was kept."""
-        return self._kept_step > 0
+    def kept_step(self) -> int:
+        """The step of the trained adapter with the lowest loss that was kept; 0 where there is none."""
+        return self._kept_step
 
 
 def _by_text(per_timestep: dict[int, float]) -> dict[str, float]:

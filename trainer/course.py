@@ -34,10 +34,13 @@ from .bench import ROOT, Bench
 from .checks import Checker, Watcher
 from .control import Control, Due, Turn
 from .gauges import Gauges
-from .moments import Keeper, in_use, lay_out, preview
+from .moments import Keeper, draw_final, in_use, lay_out, preview
 from .resume import States
 from .timekeeper import Timekeeper
 from .update import Outcome, Update
+
+NORM_EVERY = 10
+"""Steps between two readings of the adapter's norm: two small products a layer, no waiting for the device."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,7 @@ def train_with(bench: Bench, trained: Trained, loader: Loader, previews: Preview
     keeper = make_keeper(bench, network, optimizer)
     checker = make_checker(bench, trained, loader, keeper)
     watch = make_watcher(bench, trained, loader)
+    weigh = make_scales(bench, network)
 
     def validate(step: int) -> bool:
         with clock.part("validation"), in_use(network, optimizer):
@@ -104,7 +108,7 @@ def train_with(bench: Bench, trained: Trained, loader: Loader, previews: Preview
         validate(0)
     network.training(True)
     parts = loop.Parts(
-        update=lambda step, batches, looks: watch(step, update(step, batches, looks)),
+        update=lambda step, batches, looks: weigh(step, watch(step, update(step, batches, looks))),
         take=lambda step: (loader.micro_batches(step), loader.looks(step)),
         set_rate=Scheduler(optimizer, plan.preset.schedule, plan.steps.total).set,
         rates=lambda: applied_rates(optimizer),
@@ -123,7 +127,10 @@ def train_with(bench: Bench, trained: Trained, loader: Loader, previews: Preview
         with clock.part("saving"):
             states.write_last(step, how)
     with in_use(network, optimizer):
-        file = finish(bench, keeper, checker, step) if ranks.main and how != "paused" else ""
+        file, weights_step = finish(bench, keeper, checker, step) if ranks.main and how != "paused" else ("", step)
+        if file and previews and how in ("done", "stopped early"):  # who stops a run does not want to wait for pictures
+            with clock.part("sampling"):
+                draw_final(previews, keeper, file, weights_step, step)
     if previews:
         with clock.part("sampling"):
             lay_out(previews, step, emit)
@@ -191,6 +198,17 @@ def make_watcher(bench: Bench, trained: Trained, loader: Loader) -> Callable[[in
     return Watcher(look, bench.emit)
 
 
+def make_scales(bench: Bench, network: Network) -> Callable[[int, Outcome], Outcome]:
+    """What adds the adapter's norm to a step's outcome now and then; it is read with the step's other figures."""
+    last = bench.plan.steps.total
+
+    def weigh(step: int, outcome: Outcome) -> Outcome:
+        told = step == 1 or step % NORM_EVERY == 0 or step == last
+        return replace(outcome, adapter_norm=network.norm()) if told and bench.ranks.main else outcome
+
+    return weigh
+
+
 def turns(bench: Bench, after: int) -> dict[str, Due]:
     """When what is due: at the plan's steps, or by the clock. `after`: steps done by earlier processes."""
     plan, preset = bench.plan, bench.preset
@@ -244,11 +262,11 @@ def started(bench: Bench, optimizer: torch.optim.Optimizer, after: int = 0) -> R
     )
 
 
-def finish(bench: Bench, keeper: Keeper, checker: Checker, step: int) -> str:
-    """The final file; returns its name, "" where the run ended before its first step."""
+def finish(bench: Bench, keeper: Keeper, checker: Checker, step: int) -> tuple[str, int]:
+    """The final file and the step of its weights; "" where the run ended before its first step."""
     if step == 0:
-        return ""
-    lowest = bench.preset.validation.stop == "stop and keep the lowest" and checker.has_lowest
-    file = keeper.lowest_as_final(step) if lowest else keeper.save_final(step)
+        return "", 0
+    kept_step = checker.kept_step if bench.preset.validation.stop == "stop and keep the lowest" else 0
+    file = keeper.lowest_as_final(step, kept_step) if kept_step else keeper.save_final(step)
     bench.run.update_state(step=step, adapter=file)
-    return file
+    return file, kept_step or step

@@ -138,6 +138,7 @@ class Metrics:
                 seconds=now - self._clock,
                 images=outcome.looks,
                 validation_loss=None if outcome.validation_loss is None else float(outcome.validation_loss),
+                adapter_norm=None if outcome.adapter_norm is None else float(outcome.adapter_norm),
             )
         )
         self._clock = now

@@ -17,8 +17,8 @@ from trainer.optim.optimizers import weights_for_use
 from trainer.parts import Network
 from trainer.plan import names
 from trainer.plan.plan import Plan
-from trainer.sampling.previews import Previews
-from trainer.saving.adapter import save_adapter
+from trainer.sampling.previews import Kept, Previews
+from trainer.saving.adapter import load_adapter, save_adapter
 from trainer.saving.retention import prune
 
 from .stopwatch import SILENT, Stopwatch
@@ -69,7 +69,7 @@ class Keeper:
         """The adapter as it is now, under its own name; returns the file's name."""
         return self._write(step, names.final_file(self.name), "final").name
 
-    def lowest_as_final(self, step: int) -> str:
+    def lowest_as_final(self, step: int, lowest_step: int) -> str:
         """The adapter of the lowest validation loss under the final name, and the last one under its step's, so that
         nothing is lost; returns the final file's name."""
         self._write(step, names.step_file(self.name, step), "in between")
@@ -77,7 +77,10 @@ class Keeper:
         data = (self.folder / names.lowest_file(self.name)).read_bytes()
         write_whole(path, data, sync=True)
         seconds = time.monotonic() - began
-        self.emit(Saved(step=step, file=path.name, bytes=len(data), what="final", seconds=seconds))
+        weights_step = None if lowest_step == step else lowest_step
+        self.emit(
+            Saved(step=step, file=path.name, bytes=len(data), what="final", seconds=seconds, weights_step=weights_step)
+        )
         return path.name
 
     def _write(self, step: int, name: str, what: str) -> Path:
@@ -88,20 +91,39 @@ class Keeper:
         return path
 
 
-def preview(previews: Previews | None, step: int, emit: Emit) -> Sampled | None:
-    """Draw the samples; whatever goes wrong is a warning, never the end of a run. Returns what was drawn."""
+def preview(previews: Previews | None, step: int, emit: Emit, kept: Kept | None = None) -> Sampled | None:
+    """Draw the samples; whatever goes wrong is a warning, never the end of a run. Returns what was drawn. `kept`: the
+    weights are those of an earlier step."""
     if previews is None:
         text = "no samples can be drawn on request: this run was started without sampling"
         emit(Warned(step=step, text=text, setting="sampling.every"))
         return None
     try:
-        drawn = previews.draw(step)
+        drawn = previews.draw(step, kept)
         if drawn is not None:
             emit(drawn)
         return drawn
     except Exception as error:
         _tell(f"the samples of step {step} could not be drawn", error, step, emit)
         return None
+
+
+def draw_final(previews: Previews, keeper: Keeper, file: str, weights_step: int, step: int) -> None:
+    """The pictures of the adapter that the run ends with, unless it drew them: of the last step as it is, of an earlier
+    one that was kept from its file, so that they show what the user will get."""
+    network, emit = keeper.network, keeper.emit
+    if weights_step == step:
+        if not previews.drew(step):
+            preview(previews, step, emit)
+        return
+    last = network.tensors()
+    try:
+        network.load_tensors(load_adapter(keeper.folder / file)[0])
+        preview(previews, step, emit, Kept(weights_step, file))
+    except Exception as error:
+        _tell("the kept adapter could not be drawn with", error, step, emit)
+    finally:
+        network.load_tensors(last)
 
 
 def lay_out(previews: Previews, step: int, emit: Emit) -> None:

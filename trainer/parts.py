@@ -169,6 +169,10 @@ class Network(Protocol):
         """Take values as saved by `tensors`."""
         ...
 
+    def norm(self) -> Tensor:
+        """Frobenius norm of all that the adapter adds to the model's weights, on their device: not yet read."""
+        ...
+
     def facts(self) -> Iterator[tuple[str, str]]:
         """`ss_network_*` metadata of the file."""
         ...

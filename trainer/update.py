@@ -47,12 +47,14 @@ class Clipping:
 @dataclass(frozen=True)
 class Outcome:
     """Mean loss of the step's looks, and the gradient's norm before clipping: on the device, not yet read. `looks`:
-    how many there were, over all processes. `validation_loss`: of one held-out image after the update, where asked."""
+    how many there were, over all processes. `validation_loss`: of one held-out image after the update, where asked.
+    `adapter_norm`: after the update, in the steps that tell it."""
 
     loss: Tensor
     grad_norm: Tensor
     looks: int
     validation_loss: Tensor | None = None
+    adapter_norm: Tensor | None = None
 
 
 class Update:

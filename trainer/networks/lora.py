@@ -54,6 +54,11 @@ class LoRALayer(nn.Module):
         product = self.up.flatten(1) @ self.down.flatten(1)
         return (product * self.scale).reshape(self.layer[0].weight.shape)
 
+    def squared_norm(self) -> Tensor:
+        """Sum of the squares of `update` without making it: the trace of (up' up)(down down'), two rank x rank ones."""
+        up, down = self.up.detach().flatten(1), self.down.detach().flatten(1)
+        return ((up.T @ up) * (down @ down.T)).sum() * self.scale**2
+
 
 def initial_down(shape: Sequence[int], seed: int, key: str) -> Tensor:
     """Kaiming-uniform values with a = sqrt(5), as Kohya's; a function of (seed, key) alone, drawn on the CPU."""
@@ -149,6 +154,11 @@ class LoRA:
                 layer.up.copy_(tensors[f"{key}.{UP}"])
                 layer.alpha = float(tensors.get(f"{key}.{ALPHA}", torch.tensor(float(layer.rank))))
                 layer.scale = layer.alpha / layer.rank
+
+    def norm(self) -> Tensor:
+        """Frobenius norm of the updates of all layers together; rounding may not take it below 0."""
+        squares = [layer.squared_norm() for layer in self.layers.values()]
+        return torch.stack(squares).sum().clamp_min(0.0).sqrt() if squares else torch.zeros(())
 
     def facts(self) -> Iterator[tuple[str, str]]:
         """`ss_network_*` metadata, as Kohya's networks.lora writes it."""

@@ -99,9 +99,8 @@ class RunView:
     def _on_sampled(self, event: Sampled) -> None:
         if not event.files:
             return
-        if self.samples and drawn_step(self.samples[-1]) == drawn_step(event):
-            self.samples.pop()  # asked for twice at one step: the pictures are the same
-        self.samples.append(event)
+        step = drawn_step(event)  # asked for twice at one step: the pictures are the same
+        self.samples = [*(round for round in self.samples if drawn_step(round) != step), event]
 
     def _on_saved(self, event: Saved) -> None:
         self.saved.append(event)

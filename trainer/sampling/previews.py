@@ -140,6 +140,10 @@ class Previews:
         self._last[key] = (step, path)
         return path
 
+    def drew(self, step: int) -> bool:
+        """Whether the newest pictures are of this step."""
+        return any(drawn == step for drawn, _ in self._last.values())
+
     def remember(self, drawn: Iterable[Sampled]) -> None:
         """Take what an earlier process of this run has drawn, so that before and after can be laid side by side."""
         for event in drawn:
