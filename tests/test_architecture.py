@@ -36,9 +36,11 @@ LAYERS = {
     "checks": 5,
     "loop": 5,
     "bench": 5,
-    "course": 6,
-    "run": 7,
-    "tools": 8,
+    "autopsy": 5,
+    "rescue": 6,
+    "course": 7,
+    "run": 8,
+    "tools": 9,
 }
 """Room -> height: a room imports only what lies lower (or itself)."""
 

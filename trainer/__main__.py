@@ -17,7 +17,7 @@ from trainer.awake import kept_awake, wanted
 from trainer.contract import checkpoints
 from trainer.contract.events import Event, Failed, Finished, Resumed, Writer
 from trainer.contract.interrupts import EndedAtOnce, Interrupts
-from trainer.contract.problems import Problems
+from trainer.contract.problems import Problems, RunEnded
 from trainer.contract.rundir import EXIT_CRASHED, EXIT_DONE, EXIT_STOPPED, RunDir, State, process_start
 
 ENDS: dict[str, tuple[State, int]] = {
@@ -137,25 +137,11 @@ def how_it_failed(error: BaseException) -> End:
         more = f" (and {len(lines) - 1} more)" if len(lines) > 1 else ""
         return End("failed", error.exit_code, lines[0] + more, lines)
     traceback.print_exception(error)
+    if isinstance(error, RunEnded):
+        return End("failed", EXIT_CRASHED, error.cause, error.lines)
+    from trainer.report.causes import cause_of
+
     return End("failed", EXIT_CRASHED, cause_of(error))
-
-
-def cause_of(error: BaseException) -> str:
-    """One sentence of an error for people: memory and disk by name, else the error's own first line."""
-    text = (str(error).strip().splitlines() or [""])[0]
-    kind = type(error).__name__
-    if kind == "OutOfMemoryError" or "out of memory" in text.lower():
-        return (
-            "the device ran out of memory: lower the batch size or the resolution, or turn gradient checkpointing on"
-            f" ({text})"
-        )
-    if isinstance(error, MemoryError):
-        return "the computer ran out of main memory"
-    if isinstance(error, OSError) and error.errno == 28:
-        return f"the disk is full ({text})"
-    if kind == "LossNotFinite":
-        return f"{text}: lower the learning rate, or train in bf16 or float instead of fp16"
-    return f"{text} ({kind})" if text else kind
 
 
 if __name__ == "__main__":

@@ -30,11 +30,13 @@ from trainer.validation.stopping import EarlyStopping
 
 from . import device as machines
 from . import loop
+from .autopsy import Body
 from .bench import ROOT, Bench
 from .checks import Checker, Watcher
 from .control import Control, Due, Turn
 from .gauges import Gauges
 from .moments import Keeper, draw_final, in_use, lay_out, preview
+from .rescue import Keeping, rescue
 from .resume import States
 from .timekeeper import Timekeeper
 from .update import Outcome, Update
@@ -93,6 +95,12 @@ def train_with(bench: Bench, trained: Trained, loader: Loader, previews: Preview
             with clock.part("saving"):
                 states.write(step)
 
+    def keep_adapter(step: int) -> str:
+        with in_use(network, optimizer):
+            file = keeper.save_final(step)
+        bench.run.update_state(step=step, adapter=file)
+        return file
+
     after = states.restore()
     if previews and after:
         previews.remember(event for event in read(bench.run.events) if isinstance(event, Sampled))
@@ -121,7 +129,11 @@ def train_with(bench: Bench, trained: Trained, loader: Loader, previews: Preview
         late=bench.device.type != "cpu",
         state=keep_state,
     )
-    how, step = loop.train(parts, plan.steps, after)
+    try:
+        how, step = loop.train(parts, plan.steps, after)
+    except Exception as error:
+        body = Body(plan, bench.family, network, update, loader, ranks.count)
+        rescue(error, bench, body, Keeping(keep_state, keep_adapter), after)
     if ranks.main:
         emit.tell(step)
         with clock.part("saving"):

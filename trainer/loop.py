@@ -12,23 +12,13 @@ from trainer.contract.events import Event, StepDone, Warned
 from trainer.plan.steps import Steps
 
 from .control import Control, Orders
-from .update import Outcome
+from .update import LossNotFinite, Outcome
 
 How = Literal["done", "stopped", "paused", "stopped early"]
 
 
 OVERFLOWS_IN_A_ROW = 25
 """So often fp16's loss scale is halved, from 65,536 to a thousandth and less: more is no matter of scale."""
-
-
-class LossNotFinite(Exception):
-    """Loss or gradient of `step` became infinite or not a number; nothing can be learnt from then on. The step changed
-    nothing: the adapter is that of the step before."""
-
-    def __init__(self, step: int, loss: float, grad_norm: float) -> None:
-        what = f"the loss of step {step} is {loss}" if not math.isfinite(loss) else ""
-        super().__init__(what or f"the gradient of step {step} is {grad_norm}")
-        self.step, self.loss, self.grad_norm = step, loss, grad_norm
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from trainer.contract import catalog
 from trainer.contract import preset as presets
 from trainer.contract.events import Noted, Phase, Warned
 from trainer.contract.machine import load_machine
-from trainer.contract.problems import Problem, Problems
+from trainer.contract.problems import Problem, Problems, RunEnded
 from trainer.contract.rundir import RunDir
 from trainer.contract.settings import Preset, parse_interval
 from trainer.data.loader import Loader, Share
@@ -27,6 +27,7 @@ from trainer.plan.heldout import summary
 from trainer.plan.plan import examine, make_plan
 from trainer.plan.scan import Unreadable
 from trainer.plan.sides import Known, of_run
+from trainer.report.causes import ran_out
 from trainer.sampling.previews import Previews, Recipe
 from trainer.sampling.prompts import Prompt
 from trainer.saving.hashes import BackgroundHash
@@ -36,6 +37,7 @@ from . import device as machines
 from . import prepare
 from .bench import ROOT, Bench
 from .course import Result, Trained, train_with
+from .rescue import out_of_memory
 from .stopwatch import SILENT, stopwatch
 from .update import Clipping, Objective, Update
 
@@ -54,7 +56,17 @@ def resolve(table: str, name: str) -> Any:
 def train(run: RunDir, emit: Fan) -> Result:
     """Train what the run folder's preset says, from the first check to the last file. Problems before anything is
     loaded as far as they can be known, else whatever goes wrong."""
-    bench, sources = with_sources(set_up(run, emit))
+    bench = set_up(run, emit)
+    try:
+        return _train(bench)
+    except Exception as error:
+        if ran_out(error) and not isinstance(error, RunEnded):
+            raise out_of_memory(error, bench) from error
+        raise
+
+
+def _train(bench: Bench) -> Result:
+    bench, sources = with_sources(bench)
     previews = make_previews(bench)
     network, optimizer = make_network(bench)
     release(bench, sources.superfluous, previews)

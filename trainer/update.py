@@ -5,6 +5,7 @@ Names carry shapes: B looks of a batch, C channels, H height, W width.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -57,13 +58,25 @@ class Outcome:
     adapter_norm: Tensor | None = None
 
 
+class LossNotFinite(Exception):
+    """Loss or gradient of `step` became infinite or not a number; nothing can be learnt from then on. The step changed
+    nothing: the adapter is that of the step before."""
+
+    def __init__(self, step: int, loss: float, grad_norm: float) -> None:
+        what = f"the loss of step {step} is {loss}" if not math.isfinite(loss) else ""
+        super().__init__(what or f"the gradient of step {step} is {grad_norm}")
+        self.step, self.loss, self.grad_norm = step, loss, grad_norm
+
+
 class Update:
     """Called once a step with the micro-batches of this process.
 
     The loss of every look weighs the same, however the looks are spread over micro-batches and processes: a batch's
     weights are 1 / looks of the step. So accumulation and data parallel give the gradient of the one large batch.
     `random`: something draws from torch's generator in the forward pass (dropout), which is then seeded anew for each
-    step and process. A step whose loss or gradient is no number changes neither weights nor the optimizer's state."""
+    step and process. A step whose loss or gradient is no number changes neither weights nor the optimizer's state.
+
+    `done`: the last step that this process has done; `whole`: not in the midst of changing weights."""
 
     def __init__(
         self,
@@ -79,6 +92,7 @@ class Update:
         self._family, self._tables, self._objective, self._watch = family, tables, objective, watch
         self._optimizer, self._clipping, self._ranks, self._random = optimizer, clipping, ranks, random
         self._guard = Guard(optimizer, clipping.on_device)
+        self.done, self.whole = 0, True
         self._parameters: list[nn.Parameter] = [p for group in optimizer.param_groups for p in group["params"]]
 
     @property
@@ -101,7 +115,10 @@ class Update:
         with self._watch.part("transfer"):
             total = self._ranks.sum_gradients(self._parameters, total)
         with self._watch.part("optimizer"):
-            return Outcome(total, self._apply(step, total), looks)
+            self.whole = False
+            norm = self._apply(step, total)
+            self.done, self.whole = step, True
+        return Outcome(total, norm, looks)
 
     def seed_dropout(self, step: int, rank: int) -> None:
         """Let what is drawn in the forward pass be that of a step and process."""

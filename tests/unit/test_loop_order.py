@@ -14,10 +14,10 @@ from trainer.contract.events import Event, StepDone, Warned
 from trainer.contract.rundir import RunDir
 from trainer.contract.settings import parse_interval
 from trainer.control import Control, Turn
-from trainer.loop import LossNotFinite, Parts, train
+from trainer.loop import Parts, train
 from trainer.parallel import Ranks
 from trainer.plan.steps import Steps
-from trainer.update import Outcome
+from trainer.update import LossNotFinite, Outcome
 
 STEPS = Steps(per_epoch=2, total=5, batches=2, looks=8)
 

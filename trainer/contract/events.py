@@ -202,19 +202,20 @@ KINDS: dict[str, type[Event]] = {
 def to_line(event: Event) -> str:
     """One JSON line, newline included. Not-a-number and infinite values become text, since JSON has none."""
     values = {"kind": event.kind, **asdict(event)}
-    return json.dumps(_finite(values), ensure_ascii=False, separators=(",", ":")) + "\n"
+    return json.dumps(json_values(values), ensure_ascii=False, separators=(",", ":")) + "\n"
 
 
-def _finite(value: Any) -> Any:
+def json_values(value: Any) -> Any:
+    """Values as JSON has them: a number that is none, or infinite, becomes text."""
     if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
         return str(value)
     if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    return [_finite(item) for item in value] if isinstance(value, list) else value
+        return {key: json_values(item) for key, item in value.items()}
+    return [json_values(item) for item in value] if isinstance(value, list) else value
 
 
 def _number(annotation: Any, value: Any) -> Any:
-    """What `_finite` turned into text, as numbers again; annotations are text here."""
+    """What `json_values` turned into text, as numbers again; annotations are text here."""
     if annotation == "list[float]" and isinstance(value, list):
         return [float(item) for item in value]
     if annotation == "dict[str, float]" and isinstance(value, dict):

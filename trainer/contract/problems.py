@@ -38,3 +38,11 @@ class Problems(Exception):
     def exit_code(self) -> int:
         """2 if a setting is wrong, else 3 (data or model)."""
         return 2 if any(problem.kind == "settings" for problem in self.problems) else 3
+
+
+class RunEnded(Exception):
+    """An error of known cause ended a run. `cause`: one sentence. `lines`: what else is known, and what to do."""
+
+    def __init__(self, cause: str, lines: Sequence[str] = ()) -> None:
+        super().__init__(cause)
+        self.cause, self.lines = cause, tuple(lines)

@@ -19,6 +19,8 @@ def named(**changes: Any) -> list[str]:
 
 DEAR = {
     "precision__compute": "float",
+    "sampling__every": "never",
+    "optimizer__name": "Lion",
     "memory__cache_latents": False,
     "memory__cache_text": False,
     "training__batch_size": 4,
@@ -55,3 +57,17 @@ def test_settings_are_real_ones_and_a_few_are_told() -> None:
     preset = presets.resolve(four, families.default_family())
     text = in_words(memory_relief(preset), most=1)
     assert text.startswith("training.batch_size (2 with training.accumulate = 2") and ";" not in text
+
+
+def test_what_the_settings_keep_in_memory_by_other_ways_is_named_too() -> None:
+    assert named(precision__base="float", optimizer__name="AdamW")[0] == "precision.base"
+    told = named(dataset__crop="random", optimizer__name="AdamW", training__batch_size=1)
+    assert told[0] == "dataset" and "optimizer.name" in told
+    assert "sampling.every" in named(sampling__every="1 epoch") and "sampling.every" not in told  # the VAE stays anyway
+    assert "memory.caption_variants" in named(captions__shuffle=True)
+
+
+def test_the_cpu_is_not_sent_to_formats_that_it_emulates() -> None:
+    preset = presets.with_values(presets.build({}), {"precision.compute": "float"})
+    resolved = presets.resolve(preset, families.default_family())
+    assert "precision.compute" not in [relief.setting for relief in memory_relief(resolved, "cpu")]
