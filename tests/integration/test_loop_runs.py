@@ -249,7 +249,8 @@ def test_a_loss_that_is_no_number_ends_the_run_in_plain_words(train_here: Train)
     settings |= {"optimizer.max_grad_norm": 0.0, "schedule.name": "constant", "schedule.warmup": 0}
     run = train_here({**settings, "training.length": "60 steps", "saving.every": "1 step", "saving.keep_last": 1})
     state = run.read_state()
-    assert state.exit_code == 1 and "lower the learning rate" in state.cause
+    assert state.exit_code == 1 and f"of step {state.step + 1} is" in state.cause
+    assert any(line.startswith("optimizer.learning_rate: 100") for line in of_kind(run, Failed)[0].problems)
     assert of_kind(run, Failed)[0].step == state.step == of_kind(run, StepDone)[-1].step > 1
     assert list(run.path.glob("zorb-step*.safetensors"))
 

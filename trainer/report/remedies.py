@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -101,8 +102,11 @@ def _history(case: Case) -> list[str]:
 
 
 def _risen(case: Case) -> bool:
+    """Whether the last losses, or by far the very last, were above the first ones: a single loss is mostly noise."""
     last = [loss for loss, _ in case.before[-5:]]
-    return bool(case.start_loss and last) and sorted(last)[len(last) // 2] > RISEN * (case.start_loss or 0.0)
+    if not case.start_loss or not last:
+        return False
+    return statistics.median(last) > RISEN * case.start_loss or last[-1] > 10 * RISEN * case.start_loss
 
 
 def _at_layer(found: Found) -> str:
