@@ -66,7 +66,7 @@ def memory_relief(preset: Preset, device: str = "cuda") -> list[Relief]:
         (
             cached and preset.sampling.every != "never",
             Relief(
-                "sampling.every", '"never", and sampling.at_start off: the VAE leaves the card; no pictures on the way'
+                "sampling.every", '"never", with sampling.at_start off: the VAE leaves the card; no pictures'
             ),
         ),
         (
