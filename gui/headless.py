@@ -43,12 +43,22 @@ def check(options: Namespace) -> int:
 
 
 def resume(options: Namespace) -> int:
-    """`--resume RUN`: go on with a run that ended before its last step, and wait. RUN as for `--stop`."""
+    """`--resume RUN`: go on with a run, with the settings that `--set` changes, and wait. RUN as for `--stop`."""
     with _told_on_stderr() as outcome:
         run = _run(options.resume, options)
-        step = jobs.resume(run)
+        step = jobs.resume(run, options.set)
         tell(f"Run folder: {run.path}\nGoing on after step {step}.")
         return follow(run, new_only=True)
+    return outcome[0]
+
+
+def discard(options: Namespace) -> int:
+    """`--discard RUN`: give up a run that could go on; its adapters and samples stay."""
+    with _told_on_stderr() as outcome:
+        run = _run(options.discard, options)
+        jobs.discard(run)
+        tell(f"{run.id} cannot go on any more: its full states are removed. Everything else stays in {run.path}")
+        return EXIT_DONE
     return outcome[0]
 
 
@@ -73,6 +83,7 @@ def ask(what: Request, options: Namespace) -> int:
 
 COMMANDS: dict[str, Callable[[Namespace], int]] = {
     "resume": resume,
+    "discard": discard,
     **{what: partial(ask, what) for what in ANSWERS},
 }
 """Option that names a run -> what it does."""

@@ -6,26 +6,24 @@ terminal never reaches it. Its only argument is the run folder: no value of a pr
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
-from typing import get_args
 
-from trainer.contract import checkpoints, families
+from trainer.contract import families
 from trainer.contract import preset as presets
 from trainer.contract.machine import load_machine
 from trainer.contract.problems import Problem, Problems
 from trainer.contract.rundir import Request, RunDir, RunState, find_runs, write_whole
 from trainer.contract.settings import Preset
 
+from .continuing import AT_WORK, Interrupted, discard, extend, interrupted, look_ahead, resume
 from .launching import ROOT, Devices, command, cores, devices, environment, threads
 from .processes import alive, kill, launch
 
 __all__ = [
-    "ROOT", "Devices", "alive", "ask", "command", "cores", "default_runs", "devices", "environment", "find", "kill",
-    "launch", "resolve", "resume", "running", "start", "threads",
+    "ROOT", "Devices", "Interrupted", "alive", "ask", "command", "cores", "default_runs", "devices", "discard",
+    "environment", "extend", "find", "interrupted", "kill", "launch", "look_ahead", "resolve", "resume", "running",
+    "start", "threads",
 ]  # fmt: skip
-
-AT_WORK = ("starting", "running")
 
 
 def default_runs() -> Path:
@@ -50,32 +48,6 @@ def start(preset: Preset, name: str = "", runs: Path | None = None) -> RunDir:
         fix = "choose another folder with --runs, or make room or rights there"
         raise Problems([Problem("runs", f"the run folder in {folder} cannot be written: {error}", fix)]) from None
     return run
-
-
-def resume(run: RunDir) -> int:
-    """Go on with a run that ended before its last step, in its own folder; returns at once, with the step after which
-    it goes on: that of its newest full state, 0 without one. The threads stay as many as before, or other bits would
-    come out. Problems where the run is alive or done, or its folder cannot be read."""
-    try:
-        state, preset = run.current_state(), presets.load(run.preset)
-        if state.state == "done":
-            raise Problems([Problem("run", f"{run.id} cannot go on: it is done", "start a new run")])
-        if state.state in AT_WORK or alive(run):
-            raise Problems([Problem("run", f"{run.id} is still at work", "stop it first, or let it go on")])
-        chosen = devices(preset.hardware.gpus)
-        count = state.threads or threads(preset, chosen)
-        step = checkpoints.rewind(run)
-        for request in get_args(Request):
-            run.take(request)  # what was asked of the process that is gone
-        run.update_state(
-            state="starting", pid=0, process_started=0.0, started=time.time(), ended=0.0, exit_code=None, cause="",
-            step=step,
-        )  # fmt: skip
-        launch(run, command(run, chosen, count), {**environment(preset, chosen), "OMP_NUM_THREADS": str(count)})
-    except (OSError, ValueError, TypeError) as error:
-        fix = "make its files readable and writable, or start a new run"
-        raise Problems([Problem("run", f"{run.path} cannot go on: {error}", fix)]) from None
-    return step
 
 
 def resolve(preset: Preset, name: str = "") -> Preset:

@@ -80,7 +80,7 @@ class Watcher:
             if marks != known.marks or known.state.state in ("starting", "running"):
                 known.state = run.current_state()
             if marks != known.marks:
-                known.step, known.loss = _last_step(run.events)
+                known.step, known.loss = last_step(run.events)
         except (OSError, ValueError, TypeError):
             return None
         known.marks = marks
@@ -168,7 +168,7 @@ def _end(run: RunDir, state: RunState) -> float:
     return mark / 1e9 if mark else (state.started or state.created)
 
 
-def _last_step(path: Path) -> tuple[int, float | None]:
+def last_step(path: Path) -> tuple[int, float | None]:
     """Step and loss of the newest step event, from the file's end alone."""
     try:
         with open(path, "rb") as file:

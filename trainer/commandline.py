@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-OF_A_RUN = ("stop", "pause", "save", "sample", "resume")
+OF_A_RUN = ("stop", "pause", "save", "sample", "resume", "discard")
 """Options that name a run and do something with it."""
 
 DONE, CRASHED, BAD_SETTINGS, BAD_DATA, STOPPED = 0, 1, 2, 3, 130
@@ -78,7 +78,11 @@ def build_parser() -> argparse.ArgumentParser:
     of_a_run.add_argument(
         "--resume",
         metavar="RUN",
-        help="go on with one that was paused, stopped or interrupted, from its last full state",
+        help="go on with one that was paused, stopped or interrupted, from its last full state; with --set, by other "
+        'settings: --set training.length="400 steps" extends one that is done',
+    )
+    of_a_run.add_argument(
+        "--discard", metavar="RUN", help="give one up: its full states go, its LoRAs and samples stay"
     )
     train.add_argument("--runs", metavar="DIR", help="folder of the runs (default: runs beside launch.py)")
     page = parser.add_argument_group("the page")
@@ -116,9 +120,11 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     if len(actions) > 1:
         parser.error(f"--{actions[0]} and --{actions[1]} cannot be used together")
     if options.preset is None:
-        for name, given in (("--set", options.set), ("--check", options.check), ("--name", options.name)):
+        for name, given in (("--check", options.check), ("--name", options.name)):
             if given:
                 parser.error(f"{name} needs --preset FILE")
+        if options.set and options.resume is None:
+            parser.error("--set needs --preset FILE or --resume RUN")
     if options.help == "":
         parser.print_help(sys.stdout)
         parser.exit(DONE)

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from trainer.contract import checkpoints
 from trainer.contract import preset as presets
-from trainer.contract.events import Event, Warned
-from trainer.contract.problems import Problem, Problems
-from trainer.contract.rundir import RunDir
-from trainer.contract.settings import Preset
+from trainer.contract.events import Event, Noted, Warned
+from trainer.contract.rundir import RunDir, write_whole
+from trainer.plan.changes import Moment, kept_preset, marks, review
 from trainer.plan.draws import digest
 from trainer.plan.plan import Plan
 from trainer.saving.state import Held, read_state, write_state
-
-FREE = ("about", "memory", "saving", "sampling", "logging")
-"""Sections that may change between a stop and a resume: the rest decides what is learnt."""
 
 
 @dataclass
@@ -31,6 +27,7 @@ class States:
     plan: Plan
     emit: Callable[[Event], None]
     _last: int = 0
+    _preset_kept: bool = False
 
     def write(self, step: int) -> None:
         """Save the state after `step`, if that has not been done. The parameters must be those that are trained: not
@@ -40,6 +37,7 @@ class States:
         try:
             write_state(self.run, step, self.held, self._recipe())
             self._last = step
+            self._keep_preset()
         except Exception as error:
             traceback.print_exc()
             text = f"the full state of step {step} could not be saved: {str(error).strip() or type(error).__name__}"
@@ -54,15 +52,19 @@ class States:
             checkpoints.prune(self.run, keep=1)
 
     def restore(self) -> int:
-        """Take the newest state, if the run has one; returns its step, or 0.
+        """Take the newest state, if the run has one, and tell what settings were changed since; returns its step, or 0.
 
-        Problems where settings were changed since, or the state does not fit."""
+        Problems where one was changed that cannot be, or the state does not fit."""
         found = checkpoints.newest(self.run)
         if found is None:
             return 0
         then, now = checkpoints.read_facts(found.path)["recipe"], self._recipe()
-        refuse_changes(then["settings"], now["settings"])
+        at = Moment(found.step, then.get("total"), self.plan.steps.total)
+        changes = review(then["settings"], kept_preset(self.run), self.plan.preset, at)
         self._last = read_state(found.path, self.held)
+        for change in changes:
+            event = Warned if change.alarming else Noted
+            self.emit(event(step=self._last, text=change.text, setting=change.path))
         if then["images"] != now["images"]:
             text = "the images are not those that the run began with: it goes on with those that are there now"
             self.emit(Warned(step=self._last, text=text, setting="dataset.folders"))
@@ -70,20 +72,10 @@ class States:
 
     def _recipe(self) -> dict[str, Any]:
         images = digest(*((image.key, image.bytes) for image in self.plan.images)).hex()
-        return {"settings": marks(self.plan.preset), "images": images}
+        return {"settings": marks(self.plan.preset), "images": images, "total": self.plan.steps.total}
 
-
-def marks(preset: Preset) -> dict[str, str]:
-    """A short hash of every setting that decides what is learnt, by path: a state tells that a value was changed, and
-    nobody whom it is given what the value was."""
-    items = [item for item in presets.ITEMS if item.section not in FREE]
-    return {item.path: digest(repr(presets.value_at(preset, item.path))).hex()[:16] for item in items}
-
-
-def refuse_changes(then: Mapping[str, str], now: Mapping[str, str]) -> None:
-    """Problems that name every setting which is another one than when the state was written."""
-    changed = [path for path in {**then, **now} if then.get(path) != now.get(path)]
-    why = "it was changed since the run's state was saved, so that the run cannot go on exactly"
-    fix = "put the value back in the run's preset.toml, or start a new run with the changed preset"
-    if changed:
-        raise Problems([Problem(path, why, fix) for path in changed])
+    def _keep_preset(self) -> None:
+        """The preset of the states, once for each process: `preset.toml` may be changed before the run goes on."""
+        if not self._preset_kept:
+            write_whole(checkpoints.preset_file(self.run), presets.dumps(self.plan.preset))
+            self._preset_kept = True

@@ -40,6 +40,11 @@ def path_of(run: RunDir, step: int) -> Path:
     return run.checkpoints / f"state-step{step:08}.safetensors"
 
 
+def preset_file(run: RunDir) -> Path:
+    """The preset that the states were made with, for the words about what was changed since."""
+    return run.checkpoints / "preset.toml"
+
+
 def read_facts(path: Path) -> dict[str, Any]:
     """The JSON half of a state. ValueError or OSError where the file is not a whole state."""
     facts = json.loads(read_header(path)[1].get(FACTS, "null"))
@@ -65,7 +70,8 @@ def _look(path: Path, _mtime_ns: int, _size: int) -> Checkpoint:
 
 def prune(run: RunDir, keep: int = KEPT) -> None:
     """Remove all but the newest `keep` states; one that another program holds open stays until the next time."""
-    for path in sorted(run.checkpoints.glob("state-step*.safetensors"))[:-keep]:
+    found = sorted(run.checkpoints.glob("state-step*.safetensors"))
+    for path in found[: max(len(found) - keep, 0)]:
         with contextlib.suppress(OSError):
             path.unlink()
 

@@ -21,6 +21,9 @@ from trainer.contract import checkpoints
 from trainer.contract.problems import Problem, Problems
 from trainer.contract.rundir import RunDir, replace_file
 
+OF_THE_PRESET = ("base_lr", "weight_decay")
+"""Options of an optimizer's groups that follow from settings which may change while the run rests."""
+
 PLAIN = (str, bool, int, float, type(None))
 
 
@@ -185,9 +188,11 @@ def _optimizer_tree(optimizer: torch.optim.Optimizer, packer: Packer) -> dict[st
 
 
 def _restore_optimizer(optimizer: torch.optim.Optimizer, tree: dict[str, Any], unpacker: Unpacker) -> None:
-    """Straight into `state` and `param_groups`: `load_state_dict` would turn whole numbers and halves into float32."""
+    """Straight into `state` and `param_groups`: `load_state_dict` would turn whole numbers and halves into float32.
+    What the preset says of now is kept: it may have been changed since."""
     for group, packed in zip(optimizer.param_groups, tree["groups"], strict=True):
-        group.update(unpacker.unpack(packed, group["params"][0].device))
+        said = {name: group[name] for name in OF_THE_PRESET if name in group}
+        group.update(unpacker.unpack(packed, group["params"][0].device) | said)
     optimizer.state.clear()
     for value, packed in zip(_parameters(optimizer), tree["state"], strict=True):
         state = unpacker.unpack(packed, value.device)

@@ -1,0 +1,125 @@
+"""Runs that go on with other settings, for longer, or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from whole_runs import of_kind, same_bits, tensors
+
+from gui import continuing, jobs
+from trainer.contract import checkpoints
+from trainer.contract import preset as presets
+from trainer.contract.events import Noted, StepDone, Warned
+from trainer.contract.problems import Problems
+from trainer.contract.rundir import RunDir
+
+Train = Callable[..., RunDir]
+CONSTANT = {"schedule.name": "constant", "schedule.warmup": 0, "hardware.keep_awake": False}
+
+
+@pytest.fixture(autouse=True)
+def here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What `jobs.resume` would launch is done in this process, which is alive in any case."""
+    from trainer.__main__ import main
+
+    monkeypatch.setattr(continuing, "launch", lambda run, argv, environ: main(argv[-2:]))
+    monkeypatch.setattr(continuing, "alive", lambda run: False)
+
+
+def steps(run: RunDir) -> list[int]:
+    return [event.step for event in of_kind(run, StepDone)]
+
+
+def test_a_constant_run_extended_is_the_longer_run(train_here: Train) -> None:
+    run = train_here(CONSTANT)
+    before = tensors(run)
+    assert jobs.extend(run, "6 steps") == 3
+    assert run.read_state().state == "done" and steps(run) == [1, 2, 3, 4, 5, 6]
+    assert same_bits(run, train_here({**CONSTANT, "training.length": "6 steps"}))
+    kept = tensors(run, "zorb-step00000003.safetensors")
+    assert all(bool((before[key] == kept[key]).all()) for key in before)
+    assert any("exactly that of a run of this length" in event.text for event in of_kind(run, Noted))
+    old = (run.path / "preset.before-1.toml").read_text(encoding="utf-8")
+    assert presets.loads(old).training.length == "3 steps"
+    assert presets.load(run.preset).training.length == "6 steps"
+
+
+def test_a_cosine_run_extended_is_another_one_and_says_so(train_here: Train) -> None:
+    run = train_here({"schedule.warmup": 0})
+    jobs.extend(run, "9 steps")
+    assert steps(run) == list(range(1, 10))
+    assert not same_bits(run, train_here({"schedule.warmup": 0, "training.length": "9 steps"}))
+    assert any("is not that of a run of this length" in event.text for event in of_kind(run, Noted))
+    assert any("the learning rate jumps from" in event.text for event in of_kind(run, Warned))
+
+
+def test_changed_settings_count_and_are_told(train_here: Train) -> None:
+    run = train_here({**CONSTANT, "training.length": "6 steps"}, before=lambda run: run.request("pause", "3"))
+    changes = ["optimizer.learning_rate=2e-3", "optimizer.weight_decay=0.5", "training.batch_size=1"]
+    assert {change.path for change in jobs.look_ahead(run, changes).changes} == {
+        "optimizer.learning_rate", "optimizer.unet_learning_rate", "optimizer.weight_decay", "training.batch_size",
+    }  # fmt: skip
+    assert run.read_state().state == "paused" and not (run.path / "preset.before-1.toml").exists()
+    assert jobs.resume(run, changes) == 3
+    assert run.read_state().state == "done"
+    rates = [event.learning_rate["unet"] for event in of_kind(run, StepDone)]
+    assert rates == [3e-3] * 3 + [2e-3] * 3
+    assert [event.images for event in of_kind(run, StepDone)] == [2, 2, 2, 1, 1, 1]
+    said = [event.text for event in of_kind(run, Noted)]
+    assert any(text.startswith("optimizer.learning_rate: 0.003 → 0.002 from step 4 on") for text in said)
+    assert any(text.startswith("optimizer.weight_decay: 0.01 → 0.5 from step 4 on") for text in said)
+    same = train_here({**CONSTANT, "training.length": "6 steps"}, before=lambda run: run.request("pause", "3"))
+    jobs.resume(same, changes[:1] + changes[2:])
+    assert not same_bits(run, same)  # the weight decay was really another one
+
+
+def test_what_cannot_be_is_refused_and_nothing_is_touched(train_here: Train) -> None:
+    run = train_here({"training.length": "6 steps"}, before=lambda run: run.request("pause", "3"))
+    before = {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()}
+    for change, words in (
+        ("network.rank=8", "put back 4"),
+        ("training.length=2 steps", "has done 3 steps already"),
+        ("optimizer.learning_rate=-1", "optimizer.learning_rate"),
+        ("dataset.folders=/no/such/folder", "/no/such/folder"),
+    ):
+        with pytest.raises(Problems, match=words):
+            jobs.resume(run, [change])
+    assert before == {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()}
+
+
+def test_a_preset_that_was_changed_by_hand_is_looked_at_alike(train_here: Train) -> None:
+    run = train_here({"training.length": "6 steps"}, before=lambda run: run.request("pause", "3"))
+    text = run.preset.read_text(encoding="utf-8")
+    run.preset.write_text(text.replace("max_grad_norm = 1.0", "max_grad_norm = 0.5"), encoding="utf-8")
+    jobs.resume(run)
+    assert run.read_state().state == "done"
+    assert any(event.text.startswith("optimizer.max_grad_norm: 1 → 0.5 from step 4") for event in of_kind(run, Noted))
+
+
+def test_done_is_done_without_a_longer_length_or_a_state(train_here: Train) -> None:
+    run = train_here()
+    with pytest.raises(Problems, match="it has 3 steps, and training"):
+        jobs.resume(run)
+    checkpoints.prune(run, keep=0)
+    with pytest.raises(Problems, match="no full state of it was kept"):
+        jobs.extend(run, "6 steps")
+
+
+def test_interrupted_runs_are_found_and_can_be_discarded(train_here: Train, tmp_path: Path) -> None:
+    run = train_here({"training.length": "6 steps"}, before=lambda run: run.request("pause", "3"))
+    assert jobs.interrupted(tmp_path / "runs") == []
+    run.update_state(state="running", pid=2**22 - 3, exit_code=None)  # a process that is gone
+    (found,) = jobs.interrupted(tmp_path / "runs")
+    assert (found.run.id, found.text, found.kept) == (run.id, "stopped at step 3 of 6", 3)
+    jobs.discard(run)
+    state = run.current_state()
+    assert (state.state, state.exit_code, state.cause) == ("stopped", 130, "discarded by the user")
+    assert checkpoints.newest(run) is None and tensors(run, "zorb-step00000003.safetensors")
+    assert jobs.interrupted(tmp_path / "runs") == [] and steps(run) == [1, 2, 3]
+    for impossible in (jobs.resume, jobs.discard):
+        with pytest.raises(Problems, match="discarded by the user"):
+            impossible(run)
+    with pytest.raises(Problems, match="nothing to discard"):
+        jobs.discard(train_here())
