@@ -16,8 +16,7 @@ from typing import Any, Protocol
 
 import torch
 
-MOMENTS = ("validation", "sampling", "saving")
-"""Parts that are whole: images that validation looks at are validation, not data."""
+from trainer.contract.events import Timing
 
 OTHER = "other"
 DRAIN = 256
@@ -111,9 +110,10 @@ class Stopwatch:
 
     @contextmanager
     def part(self, name: str) -> Iterator[None]:
-        """The time in this block belongs to `name`, unless a moment is on, which keeps its parts to itself."""
+        """The time in this block belongs to `name`. Moments between the steps are whole: images that validation looks
+        at are validation, not data."""
         before = self._now
-        if before == name or (before in MOMENTS and name not in MOMENTS):
+        if before == name or (before in Timing.MOMENTS and name not in Timing.MOMENTS):
             yield
             return
         self._cut(name)
@@ -185,5 +185,8 @@ SILENT = Silent()
 
 
 def stopwatch(device: torch.device) -> Stopwatch:
-    """One that goes by the device's time, where it has its own."""
-    return Stopwatch(DeviceClock(device) if device.type == "cuda" else HostClock())
+    """One for work on this device. Devices that compute by themselves and whose events are not used here get a silent
+    one: the host's clock would call all of their time waiting for a result."""
+    if device.type == "cuda":
+        return Stopwatch(DeviceClock(device))
+    return Stopwatch(HostClock()) if device.type == "cpu" else SILENT

@@ -94,6 +94,8 @@ class FakeRun:
                     loss=0.1 + 0.05 * math.exp(-step / 60),
                     train_loss=0.09 + 0.05 * math.exp(-step / 60),
                 )
+            if step % 10 == 0:
+                self.emit(ev.Timing, step, seconds={"data": 0.6, "forward": 0.4}, wall_s=1.0, steps=10, images=40)
             if step % 100 == 0 or self.run.take("sample") is not None:
                 self.sample(step)
             if self.run.take("save") is not None:

@@ -82,6 +82,8 @@ def test_a_run_is_shown_live(page: Page, served: Served, start: Start) -> None:
         route = page.locator("#run-curves figure").nth(number).locator(f"path.{kind}").first.get_attribute("d") or ""
         assert route.count("L") > 10
     expect(page.locator("#run-console")).to_contain_text("step 20/2000")
+    expect(page.locator("#run-time .stack i")).to_have_count(2)
+    expect(page.locator("#run-time .verdict")).to_contain_text("60 % of the time waits for data")
     row = page.locator(f'tr[data-run="{run.id}"]')
     expect(row).to_contain_text(re.compile(r"\d+ / 2000"))
 

@@ -11,7 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trainer.stopwatch import DRAIN, SILENT, DeviceClock, HostClock, Stopwatch
+from trainer.stopwatch import DRAIN, SILENT, DeviceClock, HostClock, Stopwatch, stopwatch
 
 
 class Queue:
@@ -223,6 +223,12 @@ def test_cuda_events_are_read_when_they_have_passed(monkeypatch: pytest.MonkeyPa
     seconds, _ = watch.take(wait=True)
     assert FakeEvent.synchronised == 1
     assert total + sum(seconds.values()) == pytest.approx(40.0)
+
+
+def test_who_measures_how() -> None:
+    assert isinstance(stopwatch(torch.device("cpu"))._clock, HostClock)
+    assert isinstance(stopwatch(torch.device("cuda", 0))._clock, DeviceClock)
+    assert stopwatch(torch.device("mps")) is SILENT, "its work goes on while the host's clock runs"
 
 
 def test_a_cut_costs_microseconds() -> None:

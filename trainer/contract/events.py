@@ -143,6 +143,7 @@ class Timing(Event):
     PARTS: ClassVar[tuple[str, ...]] = (
         "data", "transfer", "forward", "backward", "optimizer", "validation", "sampling", "saving", "other",
     )  # fmt: skip
+    MOMENTS: ClassVar[tuple[str, ...]] = ("validation", "sampling", "saving")  # between the steps
     seconds: dict[str, float]
     wall_s: float
     steps: int = 0

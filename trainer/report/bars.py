@@ -31,7 +31,8 @@ CSS = """
 .timebar figcaption { font-size: 14px; font-weight: 600; margin-bottom: 6px; }
 .timebar .stack { display: flex; gap: 2px; height: 30px; border-radius: 6px; overflow: hidden; }
 .timebar .stack i { flex: 0 1 auto; min-width: 2px; overflow: hidden; white-space: nowrap; font-style: normal;
-  font-size: 12px; line-height: 30px; text-align: center; color: #16181d; background: var(--ink); }
+  text-overflow: ellipsis; font-size: 12px; line-height: 30px; text-align: center; color: #16181d;
+  background: var(--ink); }
 .timebar ul { display: flex; flex-wrap: wrap; gap: 3px 16px; margin: 8px 0; padding: 0; list-style: none;
   font-size: 13px; font-variant-numeric: tabular-nums; }
 .timebar li::before { content: ""; display: inline-block; width: 11px; height: 11px; border-radius: 3px;

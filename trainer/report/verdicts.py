@@ -29,7 +29,7 @@ LIMITS = {
     "transfer": 0.15,
     "optimizer": 0.30,
     "validation": 0.25,
-    "sampling": 0.25,
+    "sampling": 0.35,
     "saving": 0.15,
     "other": 0.25,
 }
@@ -41,7 +41,6 @@ WORTH_S = 1.0
 YOUNG_STEPS = 5
 """Before so many steps nothing is said: the first ones are slow."""
 
-MOMENTS = ("validation", "sampling", "saving")
 SEEN = 0.2
 """Share of the run's steps from which its moments are judged: before, those of the beginning are most of them."""
 
@@ -86,7 +85,7 @@ class Split:
     @property
     def training_s(self) -> float:
         """Seconds of the steps themselves, without checks, samples and saves."""
-        return self.wall_s - sum(self.seconds[part] for part in MOMENTS)
+        return self.wall_s - sum(self.seconds[part] for part in Timing.MOMENTS)
 
     @property
     def images_per_second(self) -> float | None:
@@ -113,7 +112,7 @@ def verdict(split: Split, preset: Preset | None = None, done: float = 1.0) -> Ve
     `preset`: what the run is made of, as far as known. `done`: share of its steps that are behind it."""
     if split.steps < YOUNG_STEPS or split.wall_s <= 0:
         return Verdict()
-    judged = [part for part in LIMITS if done >= SEEN or part not in MOMENTS]
+    judged = [part for part in LIMITS if done >= SEEN or part not in Timing.MOMENTS]
     heavy = [part for part in judged if split.share(part) >= LIMITS[part] and split.seconds[part] >= WORTH_S]
     if not heavy:
         return _at_work(split, preset)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from trainer.contract.events import Event, Phase, Sampled, StepDone, Validated, Warned
+from trainer.contract.events import Event, Phase, Sampled, StepDone, Timing, Validated, Warned
 from trainer.sinks.console import ConsoleLines
 from trainer.sinks.fan import Fan
 from trainer.sinks.tensorboard import TensorBoard
@@ -71,6 +71,8 @@ def test_tensorboard_reads_what_we_write(tmp_path: Path) -> None:
     for number in (1, 2):
         sink.write(step(number))
     sink.write(Validated(time=1.0, step=2, loss=0.3, train_loss=0.2))
+    sink.write(Timing(time=1.0, step=2, seconds={"data": 6.0, "forward": 4.0}, wall_s=10.0, images=8, device_use=0.5,
+                      memory={"host_used": 2e9, "host_total": 8e9}))  # fmt: skip
     sink.write(Sampled(time=1.0, step=2, files=["samples/a.png"], prompts=["a"]))
     sink.close()
     read = accumulator.EventAccumulator(str(tmp_path / "tensorboard"))
@@ -78,6 +80,10 @@ def test_tensorboard_reads_what_we_write(tmp_path: Path) -> None:
     assert [(row.step, round(row.value, 3)) for row in read.Scalars("loss/train")] == [(1, 0.5), (2, 0.25)]
     assert read.Scalars("learning_rate/unet")[0].value == pytest.approx(1e-3)
     assert read.Scalars("loss/validation")[0].value == pytest.approx(0.3)
+    assert read.Scalars("time/data")[0].value == pytest.approx(0.6)
+    assert read.Scalars("memory_gb/host_used")[0].value == pytest.approx(2.0)
+    assert read.Scalars("images_per_second")[0].value == pytest.approx(0.8)
+    assert "memory_gb/host_total" not in read.Tags()["scalars"], "it never changes"
     assert read.Images("samples/00")[0].width == 16
 
 
