@@ -25,6 +25,8 @@ class Nvml:
         self._nvml: Any = pynvml
         self._handle = pynvml.nvmlDeviceGetHandleByUUID(uuid if uuid.startswith("GPU-") else f"GPU-{uuid}")
         self._seen = 0  # microseconds, the driver's
+        with contextlib.suppress(pynvml.NVMLError):
+            self.use()  # what went before belongs to no reading
 
     def memory(self) -> dict[str, float]:
         """Bytes in use by all programs, and all there are."""

@@ -73,10 +73,11 @@ def test_the_device_is_found_by_its_uuid(driver: Driver) -> None:
 
 
 def test_use_is_the_mean_since_the_last_look(driver: Driver) -> None:
-    gauges = Gauges(CUDA)
-    assert gauges.read().use == pytest.approx(0.2)
+    gauges = Gauges(CUDA)  # whatever the card did before is forgotten here
     driver.samples = [sample(2, 30), sample(3, 90), sample(4, 100)]
     assert gauges.read().use == pytest.approx(0.95)
+    driver.samples = [sample(4, 100), sample(5, 10), sample(6, 30)]
+    assert gauges.read().use == pytest.approx(0.2)
     driver.samples = None
     assert gauges.read().use == pytest.approx(0.77), "a card that keeps no samples"
 

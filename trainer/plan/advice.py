@@ -65,9 +65,7 @@ def memory_relief(preset: Preset, device: str = "cuda") -> list[Relief]:
         ),
         (
             cached and preset.sampling.every != "never",
-            Relief(
-                "sampling.every", '"never", with sampling.at_start off: the VAE leaves the card; no pictures'
-            ),
+            Relief("sampling.every", '"never", with sampling.at_start off: the VAE leaves the card; no pictures'),
         ),
         (
             preset.optimizer.name in ("Adam", "AdamW"),

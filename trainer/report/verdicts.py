@@ -227,10 +227,11 @@ _HINTS = {
 def _at_work(split: Split, preset: Preset | None) -> Verdict:
     """Nothing is in the way: what the device could still do better."""
     busy = f"{percent(split.share('forward', 'backward'))} of the time is forward and backward"
-    total, use = split.memory.get("device_total", 0.0), split.device_use
-    if not total:
+    memory, use = split.memory, split.device_use
+    if not {"device_peak", "device_total"} & set(memory):
         return Verdict(f"{busy}: the processor is at work, that is how it should be.")
-    used = max(split.memory.get("device_used", 0.0), split.memory.get("device_peak", 0.0)) / total
+    total = memory.get("device_total", 0.0)
+    used = max(memory.get("device_used", 0.0), memory.get("device_peak", 0.0)) / total if total else 1.0
     if preset is not None and preset.memory.gradient_checkpointing and used < ROOMY:
         text = f"{busy}, and {percent(1 - used)} of the card's memory is free: turn memory.gradient_checkpointing off"
         return Verdict(f"{text}, steps get faster.", "memory.gradient_checkpointing")

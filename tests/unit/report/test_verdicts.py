@@ -97,6 +97,7 @@ ROOMY = {"device_total": 24e9, "device_used": 5e9, "device_peak": 4e9}
     [
         ({}, None, {}, "the processor is at work", ""),
         (CARD, 0.95, {}, "93 % of the time is forward and backward: the GPU is busy, that is how it should be.", ""),
+        ({"device_peak": 1e9}, None, CHECKPOINTED, "the GPU is busy", ""),
         (ROOMY, 0.95, CHECKPOINTED, "79 % of the card's memory is free", "memory.gradient_checkpointing"),
         (CARD, 0.95, CHECKPOINTED, "that is how it should be", ""),
         (ROOMY, 0.35, {}, "the GPU computes only 35 % of it", "training.batch_size"),
