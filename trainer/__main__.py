@@ -15,10 +15,21 @@ from pathlib import Path
 
 from trainer.awake import kept_awake, wanted
 from trainer.contract import checkpoints
-from trainer.contract.events import Event, Failed, Finished, Resumed, Writer
+from trainer.contract.events import Event, Failed, Finished, Resumed
 from trainer.contract.interrupts import EndedAtOnce, Interrupts
 from trainer.contract.problems import Problems, RunEnded
-from trainer.contract.rundir import EXIT_CRASHED, EXIT_DONE, EXIT_STOPPED, RunDir, State, process_start
+from trainer.contract.rundir import (
+    EXIT_CRASHED,
+    EXIT_DONE,
+    EXIT_SETTINGS,
+    EXIT_STOPPED,
+    RunDir,
+    State,
+    process_start,
+)
+from trainer.saving.keep import KeptRun
+from trainer.sinks.console import ConsoleLines, patient_output
+from trainer.sinks.fan import Fan
 
 ENDS: dict[str, tuple[State, int]] = {
     "done": ("done", EXIT_DONE),
@@ -62,16 +73,24 @@ def main(argv: list[str]) -> int:
     return _main_process(run) if int(os.environ.get("RANK", "0")) == 0 else _other_process(run)
 
 
-def _main_process(run: RunDir) -> int:
+def _main_process(folder: RunDir) -> int:
     """The process that writes the run folder."""
-    from trainer.sinks.console import ConsoleLines
-    from trainer.sinks.fan import Fan
+    began, again, run = time.time(), folder.events_bytes() > 0, KeptRun(folder.path)
+    try:
+        step = checkpoints.rewind(folder)
+        run.open()
+    except (OSError, ValueError) as error:
+        print(f"{folder.path} cannot be used: {error}\nMake room or rights there.", file=sys.stderr)
+        return EXIT_SETTINGS
+    with patient_output():
+        return _train(run, began, step, again)
 
-    began, again = time.time(), run.events_bytes() > 0
-    step = checkpoints.rewind(run)
+
+def _train(run: KeptRun, began: float, step: int, again: bool) -> int:
+    """Train, tell how it ended, and leave when everything is on the disk. `step`: the one after which it goes on."""
     run.update_state(state="running", pid=os.getpid(), process_started=process_start(os.getpid()), started=began)
     counter = StepCounter()
-    fan = Fan([counter, Writer(run.events), ConsoleLines()])
+    fan = Fan([counter, run.log, ConsoleLines()], run.news)
     before_the_loop = Interrupts(_interrupt, _interrupt).listen()
     if again:
         fan(Resumed(step=step))
@@ -83,6 +102,7 @@ def _main_process(run: RunDir) -> int:
         end = End(*ENDS[result.how])
         last: Event = Finished(step=result.step, how=result.how, file=result.file, seconds=time.time() - began)
     except EndedAtOnce:
+        run.patience_s = 0.0
         end, last = ended_at_once(run, counter.step, time.time() - began)
     except KeyboardInterrupt:
         how: State = "stopped" if run.take("stop") is not None or run.take("pause") is None else "paused"
@@ -92,11 +112,13 @@ def _main_process(run: RunDir) -> int:
         end = how_it_failed(error)
         last = Failed(step=counter.step, cause=end.cause, problems=list(end.problems), exit_code=end.exit_code)
     try:
+        run.settle(fan)
         fan(last)
         fan.close()
     finally:  # a logger that waits for its server may be interrupted
-        step = counter.step
-        run.update_state(state=end.state, exit_code=end.exit_code, cause=end.cause, step=step, ended=time.time())
+        step, cause = counter.step, run.told_of_copy(end.cause)
+        run.update_state(state=end.state, exit_code=end.exit_code, cause=cause, step=step, ended=time.time())
+        run.close(fan)
         before_the_loop.leave()
     return end.exit_code
 
@@ -104,7 +126,6 @@ def _main_process(run: RunDir) -> int:
 def _other_process(run: RunDir) -> int:
     """A further process of a run on several devices: it computes, and writes nothing."""
     from trainer.run import train
-    from trainer.sinks.fan import Fan
 
     try:
         return ENDS[train(run, Fan([])).how][1]

@@ -38,21 +38,30 @@ class Due(Protocol):
 
 
 class Turn:
-    """Whether it is time again: after the steps that the plan names, or every so many minutes on `clock` (seconds)."""
+    """Whether it is time again: after the steps that the plan names, or every so many minutes on `clock` (seconds), or
+    where `also()` says so. What takes longer than those minutes does not come twice in a row: the training goes on
+    between."""
 
-    def __init__(self, steps: Collection[int], every: Interval, clock: Callable[[], float] = time.monotonic) -> None:
-        self._steps, self._clock = frozenset(steps), clock
+    def __init__(
+        self,
+        steps: Collection[int],
+        every: Interval,
+        clock: Callable[[], float] = time.monotonic,
+        also: Callable[[], bool] = bool,
+    ) -> None:
+        self._steps, self._clock, self._also = frozenset(steps), clock, also
         self._pause_s = 60.0 * every.count if every.unit == "minute" else 0.0
-        self._last = clock()
+        self._last, self._just_now = clock(), False
 
     def due(self, step: int) -> bool:
         """Ask once after each step."""
-        if step in self._steps:
+        if step in self._steps or self._also():
             return True
-        if not self._pause_s or self._clock() - self._last < self._pause_s:
+        now, just_now, self._just_now = self._clock(), self._just_now, False
+        if not self._pause_s or now - self._last < self._pause_s:
             return False
-        self._last = self._clock()
-        return True
+        self._last, self._just_now = now, not just_now
+        return self._just_now
 
 
 class Control:

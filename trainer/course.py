@@ -174,7 +174,7 @@ def make_keeper(bench: Bench, network: Network, optimizer: torch.optim.Optimizer
         return adapter_metadata(bench.plan, facts, now)
 
     dtype = machines.FORMATS[preset.precision.save]
-    return Keeper(bench.run.path, network, bench.plan, dtype, metadata, bench.emit, bench.watch)
+    return Keeper(bench.run, network, bench.plan, dtype, metadata, bench.emit, bench.watch)
 
 
 def make_checker(bench: Bench, trained: Trained, loader: Loader, keeper: Keeper) -> Checker:
@@ -222,14 +222,18 @@ def make_scales(bench: Bench, network: Network) -> Callable[[int, Outcome], Outc
 
 
 def turns(bench: Bench, after: int) -> dict[str, Due]:
-    """When what is due: at the plan's steps, or by the clock. `after`: steps done by earlier processes."""
+    """When what is due: at the plan's steps, or by the clock; a full state also where those before are gone. `after`:
+    steps done by earlier processes."""
     plan, preset = bench.plan, bench.preset
     at = {
         "sample": (preset.sampling.every, plan.samples),
         "save": (preset.saving.every, plan.checkpoints),
         "state": (preset.saving.state_every, due_steps(preset.saving.state_every, plan.steps)),
     }
-    due: dict[str, Due] = {name: Turn(steps, parse_interval(every)) for name, (every, steps) in at.items()}
+    also = {"state": bench.run.state_wanted} if preset.saving.state_every != "never" else {}
+    due: dict[str, Due] = {
+        name: Turn(steps, parse_interval(every), also=also.get(name, bool)) for name, (every, steps) in at.items()
+    }
     if not plan.held_out or not bench.ranks.main:
         return due
     every = preset.validation.every

@@ -6,19 +6,19 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 
 import torch
+from safetensors.torch import load
 
 from trainer.contract.events import Event, Sampled, Saved, Warned
-from trainer.contract.rundir import write_whole
+from trainer.contract.rundir import RunDir, Whole
 from trainer.optim.optimizers import weights_for_use
 from trainer.parts import Network
 from trainer.plan import names
 from trainer.plan.plan import Plan
 from trainer.sampling.previews import Kept, Previews
-from trainer.saving.adapter import load_adapter, save_adapter
+from trainer.saving.adapter import adapter_bytes
 from trainer.saving.retention import prune
 
 from .stopwatch import SILENT, Stopwatch
@@ -39,11 +39,12 @@ def in_use(network: Network, optimizer: torch.optim.Optimizer) -> Iterator[None]
 
 @dataclass
 class Keeper:
-    """Writes adapter files into the run folder and removes in-between ones that are too many.
+    """Writes adapter files into the run folder and removes in-between ones that are too many. A file that cannot be
+    written now is told as `Saved` when it is on the disk.
 
     `metadata(step)`: what the file says of itself."""
 
-    folder: Path
+    run: RunDir
     network: Network
     plan: Plan
     dtype: torch.dtype
@@ -59,7 +60,7 @@ class Keeper:
     def save(self, step: int) -> None:
         """An in-between file; then as many of the older ones go as `saving.keep_last` says."""
         self._write(step, self.plan.checkpoint_file(step), "in between")
-        prune(self.folder, self.name, self.plan.preset.saving.keep_last)
+        prune(self.run.path, self.name, self.plan.preset.saving.keep_last)
 
     def save_lowest(self, step: int) -> None:
         """The adapter of the lowest validation loss so far, always under the same name."""
@@ -67,28 +68,31 @@ class Keeper:
 
     def save_final(self, step: int) -> str:
         """The adapter as it is now, under its own name; returns the file's name."""
-        return self._write(step, names.final_file(self.name), "final").name
+        return self._write(step, names.final_file(self.name), "final")
 
     def lowest_as_final(self, step: int, lowest_step: int) -> str:
         """The adapter of the lowest validation loss under the final name, and the last one under its step's, so that
         nothing is lost; returns the final file's name."""
         self._write(step, names.step_file(self.name, step), "in between")
-        path, began = self.folder / names.final_file(self.name), time.monotonic()
-        data = (self.folder / names.lowest_file(self.name)).read_bytes()
-        write_whole(path, data, sync=True)
-        seconds = time.monotonic() - began
+        name, began = names.final_file(self.name), time.monotonic()
+        data = self.run.get(self.run.path / names.lowest_file(self.name))
         weights_step = None if lowest_step == step else lowest_step
-        self.emit(
-            Saved(step=step, file=path.name, bytes=len(data), what="final", seconds=seconds, weights_step=weights_step)
+        return self._put(
+            data, Saved(step=step, file=name, bytes=len(data), what="final", weights_step=weights_step), began
         )
-        return path.name
 
-    def _write(self, step: int, name: str, what: str) -> Path:
-        began, path = time.monotonic(), self.folder / name
+    def _write(self, step: int, name: str, what: str) -> str:
+        began = time.monotonic()
         with self.watch.part("saving"):
-            size = save_adapter(path, self.network.tensors(), self.metadata(step), self.dtype)
-        self.emit(Saved(step=step, file=name, bytes=size, what=what, seconds=time.monotonic() - began))
-        return path
+            data = adapter_bytes(self.network.tensors(), self.metadata(step), self.dtype)
+            return self._put(data, Saved(step=step, file=name, bytes=len(data), what=what), began)
+
+    def _put(self, data: bytes, told: Saved, began: float) -> str:
+        def written() -> None:
+            self.emit(replace(told, seconds=time.monotonic() - began))
+
+        self.run.put(self.run.path / told.file, Whole(data, sync=True), written)
+        return told.file
 
 
 def preview(previews: Previews | None, step: int, emit: Emit, kept: Kept | None = None) -> Sampled | None:
@@ -118,7 +122,7 @@ def draw_final(previews: Previews, keeper: Keeper, file: str, weights_step: int,
         return
     last = network.tensors()
     try:
-        network.load_tensors(load_adapter(keeper.folder / file)[0])
+        network.load_tensors(load(keeper.run.get(keeper.run.path / file)))
         preview(previews, step, emit, Kept(weights_step, file))
     except Exception as error:
         _tell("the kept adapter could not be drawn with", error, step, emit)

@@ -179,7 +179,7 @@ def make_previews(bench: Bench) -> Previews | None:
         bench.emit(Warned(text=text, setting="sampling.prompts"))
 
     trained = bench.preset.network.text_encoder
-    previews = Previews(bench.family, recipe, bench.run.path, bench.device, warn, encode_anew=trained)
+    previews = Previews(bench.family, recipe, bench.run, bench.device, warn, encode_anew=trained)
     if not trained:
         previews.encode()
     return previews

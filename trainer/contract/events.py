@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import os
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, fields
+from io import FileIO
 from pathlib import Path
-from typing import Any, BinaryIO, ClassVar
+from typing import Any, ClassVar
+
+from .rundir import write_whole
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -236,14 +241,99 @@ def from_line(line: str) -> Event | None:
 
 
 class Writer:
-    """Appends events to a file, a whole line at a time."""
+    """Appends events to a file, whole lines in order. What cannot be written waits in memory and goes out first when
+    that is possible again. A file that was deleted is made again with everything that was in it, read from
+    the handle that is still open.
 
-    def __init__(self, path: Path) -> None:
-        self._file: BinaryIO = open(path, "ab", buffering=0)  # noqa: SIM115 - closed by close()
+    `prepare()` makes the file's folder ready; OSError where it cannot be reached."""
+
+    LIMIT = 1 << 26
+    """Bytes that may wait; further events are counted in `dropped` only."""
+
+    CHECK_S = 1.0
+    """Seconds between two looks whether the file is still there."""
+
+    def __init__(self, path: Path, prepare: Callable[[], None] = lambda: None) -> None:
+        self._path, self._prepare = path, prepare
+        self._waiting = bytearray()
+        self._next_look = 0.0
+        self.trouble: OSError | None = None
+        self.dropped = 0
+        self._file, self._bytes = self._open()
+
+    def _open(self) -> tuple[FileIO, int]:
+        """The file for appending, and its length. A line that a killed process left unfinished is cut off: the next one
+        must not be glued to it."""
+        file = open(self._path, "a+b", buffering=0)  # noqa: SIM115 - closed by close()
+        end = size = file.seek(0, os.SEEK_END)
+        while end:
+            start = max(0, end - 4096)
+            file.seek(start)
+            found = file.read(end - start).rfind(b"\n")
+            if found >= 0:
+                end = start + found + 1
+                break
+            end = start
+        if end < size:
+            file.truncate(end)
+        return file, end
+
+    @property
+    def position(self) -> int:
+        """Length of the file once everything is written."""
+        return self._bytes + len(self._waiting)
 
     def write(self, event: Event) -> None:
-        """Append one event; it is on its way to the disk when this returns."""
-        self._file.write(to_line(event).encode())
+        """Append one event; it is on its way to the disk when this returns, or waits (`trouble` says why)."""
+        line = to_line(event).encode()
+        if len(self._waiting) + len(line) > self.LIMIT:
+            self.dropped += 1
+        else:
+            self._waiting += line
+        if self.trouble is None:
+            self.flush()
+
+    def flush(self, sync: bool = False) -> bool:
+        """Write what waits; True where nothing waits any more. `sync`: it outlasts a power cut too."""
+        try:
+            self._stay(now=sync)
+            while self._waiting:  # a disk that is getting full takes a part of a line: the rest of it comes first then
+                done = self._file.write(bytes(self._waiting)) or 0
+                self._bytes += done
+                del self._waiting[:done]
+            if sync:
+                os.fsync(self._file.fileno())
+            self.trouble = None
+        except OSError as error:
+            self.trouble = error
+        return self.trouble is None
+
+    def _stay(self, now: bool) -> None:
+        """See to it that the open file is the one in the folder. OSError where there can be none now."""
+        if self.trouble is None and not now and time.monotonic() < self._next_look:
+            return
+        self._next_look = time.monotonic() + self.CHECK_S
+        try:
+            if os.path.samestat(os.stat(self._path), os.fstat(self._file.fileno())):
+                return
+        except FileNotFoundError:
+            self._prepare()
+            write_whole(self._path, self._all(), sync=True)
+        before = self._file
+        self._file, self._bytes = self._open()
+        before.close()
+
+    def everything(self) -> bytes:
+        """All events as the file would hold them; those on a disk that is gone are not among them."""
+        return self._all() + bytes(self._waiting)
+
+    def _all(self) -> bytes:
+        """What is in the file, deleted or not; nothing where its disk is gone."""
+        try:
+            self._file.seek(0)
+            return self._file.read() or b""
+        except OSError:
+            return b""
 
     def close(self) -> None:
         """Release the file."""

@@ -8,10 +8,11 @@ import os
 import re
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 State = Literal["starting", "running", "done", "stopped", "paused", "failed", "interrupted"]
 Request = Literal["stop", "pause", "save", "sample"]
@@ -35,6 +36,8 @@ def write_whole(path: Path, data: bytes | str, sync: bool = False) -> None:
                 file.flush()
                 os.fsync(file.fileno())
         replace_file(beside, path)
+        if sync:
+            sync_folder(path.parent)
     except BaseException:
         with contextlib.suppress(OSError):
             beside.unlink()
@@ -54,6 +57,17 @@ def replace_file(source: Path, target: Path, patience_s: float = 2.0) -> None:
             time.sleep(0.05)
 
 
+def sync_folder(folder: Path) -> None:
+    """Let a file's new name outlast a power cut; Windows does that by itself, some file systems not at all."""
+    if os.name == "posix":
+        with contextlib.suppress(OSError):
+            handle = os.open(folder, os.O_RDONLY)
+            try:
+                os.fsync(handle)
+            finally:
+                os.close(handle)
+
+
 def read_patiently(path: Path, patience_s: float = 0.5) -> str:
     """A small UTF-8 file, tried again for a moment where it is just being replaced (Windows refuses access then)."""
     until = time.monotonic() + patience_s
@@ -64,6 +78,34 @@ def read_patiently(path: Path, patience_s: float = 0.5) -> str:
             if time.monotonic() > until:
                 raise
             time.sleep(0.02)
+
+
+class Content(Protocol):
+    """What a file of a run folder is to hold."""
+
+    def write(self, path: Path) -> None:
+        """Write the file whole or not at all; OSError where it cannot be written."""
+        ...
+
+    def hold(self) -> int:
+        """Own all data, since it will be written later only; returns their bytes."""
+        ...
+
+
+@dataclass(frozen=True)
+class Whole:
+    """The content of a file that is in memory anyway."""
+
+    data: bytes
+    sync: bool = False
+
+    def write(self, path: Path) -> None:
+        """Write the file whole or not at all."""
+        write_whole(path, self.data, self.sync)
+
+    def hold(self) -> int:
+        """Bytes never change: nothing to do."""
+        return len(self.data)
 
 
 @dataclass(frozen=True)
@@ -89,6 +131,10 @@ class RunState:
     versions: dict[str, str] = field(default_factory=dict)
     preset_title: str = ""
 
+    def text(self) -> str:
+        """As it stands in the file."""
+        return json.dumps(asdict(self), indent=1, ensure_ascii=False)
+
 
 def slug(name: str) -> str:
     """A name that every file system takes: letters, digits, `._-`, at most 80 characters, never empty."""
@@ -109,6 +155,7 @@ class RunDir:
         self.control = self.path / "control"
         self.samples = self.path / "samples"
         self.checkpoints = self.path / "checkpoints"
+        self._taken: dict[str, tuple[int, int]] = {}
 
     @classmethod
     def create(cls, runs: Path, name: str) -> RunDir:
@@ -142,7 +189,21 @@ class RunDir:
 
     def write_state(self, state: RunState) -> None:
         """Replace `run.json` as a whole."""
-        write_whole(self.state_file, json.dumps(asdict(state), indent=1, ensure_ascii=False), sync=True)
+        self.put(self.state_file, Whole(state.text().encode(), sync=True))
+
+    def put(self, path: Path, content: Content, then: Callable[[], None] = lambda: None) -> None:
+        """Write a file of this folder, then call `then`. OSError where that fails: `trainer/saving/keep.py` has the
+        folder of a run at work, which holds what cannot be written."""
+        content.write(path)
+        then()
+
+    def state_wanted(self) -> bool:
+        """Whether a full state should be written now because those before are gone; asked once after each step."""
+        return False
+
+    def get(self, path: Path) -> bytes:
+        """What `put` was given for a file, or what is in it."""
+        return path.read_bytes()
 
     def update_state(self, **changes: Any) -> RunState:
         """Change some values of `run.json`; returns the new state."""
@@ -161,16 +222,21 @@ class RunDir:
     def peek(self, what: Request) -> str | None:
         """The text of a pending request, which stays; None without one."""
         try:
-            return (self.control / what).read_text(encoding="utf-8")
-        except (FileNotFoundError, PermissionError):
+            path = self.control / what
+            return None if self._taken.get(what) == _mark(path) else path.read_text(encoding="utf-8")
+        except OSError:
             return None
 
     def take(self, what: Request) -> str | None:
-        """The text of a pending request, which is thereby taken; None without one. For the trainer's rank 0."""
-        text = self.peek(what)
+        """The text of a pending request, which is thereby taken; None without one. For the trainer's rank 0.
+
+        One that cannot be removed (another program has it open, or the disk is read-only now) is not taken again."""
+        path, text = self.control / what, self.peek(what)
         if text is not None:
-            with contextlib.suppress(FileNotFoundError, PermissionError):
-                (self.control / what).unlink()
+            with contextlib.suppress(OSError):
+                self._taken[what] = _mark(path)
+                path.unlink()
+                del self._taken[what]
         return text
 
     def process_runs(self) -> bool:
@@ -187,6 +253,12 @@ class RunDir:
             if not young and not self.process_runs():
                 return replace(state, state="interrupted", cause=state.cause or "its process is gone")
         return state
+
+
+def _mark(path: Path) -> tuple[int, int]:
+    """What tells a file from one of the same name that is written later."""
+    stat = path.stat()
+    return stat.st_mtime_ns, stat.st_ino
 
 
 def process_start(pid: int) -> float:

@@ -11,8 +11,6 @@ from PIL import Image, ImageDraw, ImageFont
 from PIL.PngImagePlugin import PngInfo
 from torch import Tensor
 
-from trainer.contract.rundir import write_whole
-
 MARGIN_PX, LABEL_PX, SMALLEST_CELL_PX = 8, 18, 192
 
 
@@ -22,15 +20,15 @@ def to_picture(pixels_CHW: Tensor) -> Image.Image:
     return Image.fromarray(values_HWC.contiguous().numpy())
 
 
-def save_picture(path: Path, picture: Image.Image, texts: Mapping[str, str] | None = None) -> None:
-    """Write a PNG whole, with `texts` by keyword in it: as plain text chunks where Latin letters are enough, which is
-    what A1111 writes and every reader knows, else as international ones."""
+def png(picture: Image.Image, texts: Mapping[str, str] | None = None) -> bytes:
+    """A PNG file, with `texts` by keyword in it: as plain text chunks where Latin letters are enough, which is what
+    A1111 writes and every reader knows, else as international ones."""
     info = PngInfo()
     for keyword, text in (texts or {}).items():
         info.add_text(keyword, text)
     buffer = io.BytesIO()
     picture.save(buffer, "PNG", pnginfo=info)
-    write_whole(path, buffer.getvalue())
+    return buffer.getvalue()
 
 
 def before_after(rows: Sequence[tuple[str, Path, Path]], titles: tuple[str, str]) -> Image.Image:

@@ -11,11 +11,12 @@ from typing import Any
 import torch
 
 from trainer.contract.events import Sampled
+from trainer.contract.rundir import RunDir, Whole
 from trainer.parts import Conditioning, Family
 from trainer.plan import recipes
 
 from .denoise import draw
-from .grid import before_after, save_picture, to_picture
+from .grid import before_after, png, to_picture
 from .prompts import Prompt, read_prompts
 
 SHEET = "before-after.png"
@@ -47,19 +48,19 @@ class Kept:
 class Previews:
     """Draws the prompts at a step and puts before and after side by side at the end.
 
-    `folder` is the run folder; files go to its `samples/`. `encode_anew`: the text encoder changes while training, so
+    Files go to the run folder's `samples/`. `encode_anew`: the text encoder changes while training, so
     nothing may be kept encoded. `warn` takes sentences for the user."""
 
     def __init__(
         self,
         family: Family,
         recipe: Recipe,
-        folder: Path,
+        run: RunDir,
         device: torch.device,
         warn: Callable[[str], None],
         encode_anew: bool = False,
     ) -> None:
-        self._family, self._recipe, self._folder, self._device = family, recipe, Path(folder), device
+        self._family, self._recipe, self._run, self._device = family, recipe, run, device
         self._warn, self._encode_anew = warn, encode_anew
         self._encoded: dict[str, Conditioning] = {}
         self._told: set[str] = set()
@@ -106,7 +107,7 @@ class Previews:
             return None
         return Sampled(
             step=step,
-            files=[file.relative_to(self._folder).as_posix() for file in files],
+            files=[file.relative_to(self._run.path).as_posix() for file in files],
             prompts=[prompt.text for prompt in prompts],
             seeds=[prompt.seed for prompt in prompts],
             recipes=told,
@@ -128,12 +129,12 @@ class Previews:
             self._conditioning(prompt.negative),
             self._device,
         )
-        path = self._folder / "samples" / f"step{step:08}_{number:02}.png"
+        path = self._run.samples / f"step{step:08}_{number:02}.png"
         texts = {
             "parameters": recipes.a1111_text(prompt.text, told),
             "loratory": recipes.json_text(prompt.text, told),
         }
-        save_picture(path, to_picture(pixels_CHW), texts)
+        self._run.put(path, Whole(png(to_picture(pixels_CHW), texts)))
         key = (prompt.text, prompt.seed)
         if step == 0:
             self._first[key] = path
@@ -149,9 +150,9 @@ class Previews:
         for event in drawn:
             for file, key in zip(event.files, zip(event.prompts, event.seeds)):
                 if event.step == 0:
-                    self._first[key] = self._folder / file
+                    self._first[key] = self._run.path / file
                 step = event.step if event.weights_step is None else event.weights_step
-                self._last[key] = (step, self._folder / file)
+                self._last[key] = (step, self._run.path / file)
 
     def sheet(self) -> Path | None:
         """Write before | after of the prompts that were drawn before the first step and since; None without any."""
@@ -163,6 +164,6 @@ class Previews:
         if not rows:
             return None
         last_step = max(step for step, _ in self._last.values())
-        path = self._folder / "samples" / SHEET
-        save_picture(path, before_after(rows, ("before", f"after {last_step} steps")))
+        path = self._run.samples / SHEET
+        self._run.put(path, Whole(png(before_after(rows, ("before", f"after {last_step} steps")))))
         return path

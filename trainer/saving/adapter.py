@@ -15,12 +15,17 @@ from trainer.contract.families.base import read_header
 from trainer.contract.rundir import write_whole
 
 
-def save_adapter(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str], dtype: torch.dtype) -> int:
-    """Write a .safetensors file with every tensor (alpha too) in `dtype`; returns its size in bytes.
+def adapter_bytes(tensors: Mapping[str, Tensor], metadata: Mapping[str, str], dtype: torch.dtype) -> bytes:
+    """A .safetensors file with every tensor (alpha too) in `dtype`.
 
     Adds `sshs_model_hash` (SHA-256 of all tensor bytes, so that any copy can be checked) and `sshs_legacy_hash`."""
     cast = {name: value.detach().to("cpu", dtype).contiguous() for name, value in tensors.items()}
-    data = save(cast, {**metadata, **file_hashes(cast, metadata)})
+    return save(cast, {**metadata, **file_hashes(cast, metadata)})
+
+
+def save_adapter(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str], dtype: torch.dtype) -> int:
+    """Write `adapter_bytes` to a file that belongs to no run; returns its size in bytes."""
+    data = adapter_bytes(tensors, metadata, dtype)
     write_whole(path, data, sync=True)
     return len(data)
 

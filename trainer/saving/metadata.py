@@ -48,7 +48,7 @@ class RunFacts:
 
 
 def adapter_metadata(plan: Plan, family: Family, facts: RunFacts) -> dict[str, str]:
-    """All metadata of a file saved now, except the two `sshs_*` hashes, which `save_adapter` adds.
+    """All metadata of a file saved now, except the two `sshs_*` hashes, which `adapter_bytes` adds.
 
     `ss_epoch` counts from 1 in every file (Kohya's step saves count from 0)."""
     preset = plan.preset

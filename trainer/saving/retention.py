@@ -13,7 +13,7 @@ def in_between_files(folder: Path, name: str) -> list[Path]:
     """The in-between adapters of a run, in the order of their steps (`ss_steps` in the file, for epoch and step
     numbering can stand side by side)."""
     numbered = re.compile(re.escape(name) + r"-(\d{6,}|step\d{8,})\.safetensors")
-    return sorted((path for path in folder.iterdir() if numbered.fullmatch(path.name)), key=_step)
+    return sorted((path for path in folder.glob("*.safetensors") if numbered.fullmatch(path.name)), key=_step)
 
 
 def _step(path: Path) -> tuple[int, str]:

@@ -7,19 +7,20 @@ No random state is in it: all randomness is a function of seed and step.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from trainer.contract import checkpoints
 from trainer.contract.problems import Problem, Problems
-from trainer.contract.rundir import RunDir, replace_file
+from trainer.contract.rundir import RunDir
+
+from .tensors import DTYPES, TensorFile
 
 OF_THE_PRESET = ("base_lr", "weight_decay")
 """Options of an optimizer's groups that follow from settings which may change while the run rests."""
@@ -73,6 +74,8 @@ class Packer:
 
     def _keep(self, value: Tensor, name: str) -> str:
         if id(value) not in self._names:
+            if value.dtype not in DTYPES:
+                raise TypeError(f"{name} is in {value.dtype}, which a state cannot hold")
             kept = value.detach().to("cpu").contiguous()
             storage = kept.untyped_storage().data_ptr()
             self.tensors[name] = kept.clone() if storage in self._storages else kept  # a file holds no shared memory
@@ -111,8 +114,8 @@ class Unpacker:
 def write_state(run: RunDir, step: int, held: Held, recipe: Mapping[str, Any]) -> Path:
     """Write the state after `step` and remove older ones; returns the file.
 
-    `recipe`: plain values that say what is trained. The events up to `step` must have been written. The parameters
-    must be those that are trained, not an average for use."""
+    `recipe`: plain values that say what is trained. The events up to `step` must have been told. The parameters must be
+    those that are trained, not an average for use."""
     packer, cpu = Packer(), torch.device("cpu")
     packer.pack(_adapter(held.modules), "adapter", cpu)
     facts = {
@@ -125,16 +128,8 @@ def write_state(run: RunDir, step: int, held: Held, recipe: Mapping[str, Any]) -
         "stopping": packer.pack(held.stopping.state(), "stopping", cpu),
     }
     path = checkpoints.path_of(run, step)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        save_file(packer.tensors, beside, {checkpoints.FACTS: json.dumps(facts)})
-        with open(beside, "r+b") as file:
-            os.fsync(file.fileno())
-        replace_file(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
-    checkpoints.prune(run)
+    content = TensorFile(packer.tensors, {checkpoints.FACTS: json.dumps(facts)})
+    run.put(path, content, then=lambda: checkpoints.prune(run))
     return path
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime
+from typing import Any, TextIO
 
 from trainer.contract.events import (
     Event,
@@ -23,6 +26,7 @@ from trainer.contract.events import (
 )
 
 STEP_LINE_S = 10.0
+WAITING_LIMIT = 1 << 20
 
 
 def _started(event: RunStarted) -> str:
@@ -55,6 +59,41 @@ LINES: dict[type[Event], Callable[..., str]] = {
     Failed: _failed,
     Finished: lambda event: f"{event.how} at step {event.step} after {event.seconds:.1f} s",
 }
+
+
+class Patient:
+    """A text stream that never fails: what cannot be written (the console log's disk is full) comes first the next
+    time. A `print` that says what went wrong must not be what ends a run."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream, self._waiting = stream, ""
+
+    def write(self, text: str) -> int:
+        """Write, or keep for later."""
+        self._waiting = (self._waiting + text)[-WAITING_LIMIT:]
+        with contextlib.suppress(OSError):
+            self._stream.write(self._waiting)
+            self._waiting = ""
+        return len(text)
+
+    def flush(self) -> None:
+        """Pass on what can be passed on."""
+        with contextlib.suppress(OSError):
+            self._stream.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+@contextlib.contextmanager
+def patient_output() -> Iterator[None]:
+    """Standard output and errors as patient streams."""
+    before = sys.stdout, sys.stderr
+    sys.stdout, sys.stderr = Patient(sys.stdout), Patient(sys.stderr)  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        sys.stdout, sys.stderr = before
 
 
 class ConsoleLines:

@@ -142,3 +142,17 @@ def test_a_state_that_is_just_being_replaced_is_read_a_moment_later(
 
     monkeypatch.setattr(Path, "read_text", busy_at_first)
     assert run.read_state().state == "starting" and len(refused) == 2
+
+
+def test_a_request_that_cannot_be_removed_is_taken_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = RunDir.create(tmp_path, "a")
+    run.request("sample")
+
+    def held_open(path: Path, *_: object) -> None:
+        raise PermissionError("another program has it open")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(rundir.os, "unlink", held_open)
+        assert (run.take("sample"), run.take("sample"), run.peek("sample")) == ("", None, None)
+    run.request("sample", "again")
+    assert (run.take("sample"), run.take("sample")) == ("again", None)

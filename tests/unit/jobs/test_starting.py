@@ -179,6 +179,17 @@ def test_a_turn_comes_at_its_steps_or_by_the_clock() -> None:
     assert due == [3, 6, 9]
 
 
+def test_what_takes_longer_than_its_interval_does_not_starve_the_training() -> None:
+    now, done = [0.0], []
+    turn = Turn((), parse_interval("10 minutes"), lambda: now[0])
+    for step in range(1, 50):
+        now[0] += 60.0
+        if turn.due(step):
+            done.append(step)
+            now[0] += 900.0  # a state on a slow disk
+    assert done == [10, 21, 32, 43]
+
+
 def test_requests_are_taken_once(tmp_path: Path) -> None:
     run = made(tmp_path)
     control = Control(run, Ranks(), {"save": Turn((3,), parse_interval("3 steps"))})

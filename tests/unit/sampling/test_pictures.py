@@ -16,6 +16,7 @@ from PIL import Image
 from trainer.contract import catalog
 from trainer.contract.events import Sampled
 from trainer.contract.families import recognise
+from trainer.contract.rundir import RunDir
 from trainer.families.sd1 import StableDiffusion1
 from trainer.parts import LoadPlan, ModelFiles
 from trainer.run import resolve
@@ -111,7 +112,7 @@ def test_previews_keep_prompts_encoded_and_tell_faults_once(family: StableDiffus
         base_hash=lambda: "abcdef0123456789",
         adapter=lambda step: f"zorb-step{step:08}.safetensors",
     )
-    previews = Previews(family, recipe, tmp_path, torch.device("cpu"), told.append)
+    previews = Previews(family, recipe, RunDir(tmp_path), torch.device("cpu"), told.append)
     previews.encode()
     first, second = previews.draw(0), previews.draw(5)
     assert first is not None and second is not None
@@ -127,7 +128,7 @@ def test_previews_keep_prompts_encoded_and_tell_faults_once(family: StableDiffus
     kept = previews.draw(9, Kept(3, "zorb.safetensors"))
     assert kept is not None and (kept.step, kept.weights_step) == (9, 3)
     assert kept.files[0] == "samples/step00000003_00.png" and kept.recipes[0]["adapter"] == "zorb.safetensors"
-    again = Previews(family, recipe, tmp_path, torch.device("cpu"), told.append)
+    again = Previews(family, recipe, RunDir(tmp_path), torch.device("cpu"), told.append)
     again.remember([first, kept])
     assert again.sheet() is not None
 

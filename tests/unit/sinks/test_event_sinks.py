@@ -43,9 +43,10 @@ def step(number: int) -> StepDone:
     return StepDone(step=number, epoch=number / 4, loss=0.5 / number, learning_rate={"unet": 1e-3}, grad_norm=0.1)
 
 
-def test_a_sink_that_fails_is_left_out_and_told() -> None:
+def test_a_logger_that_fails_is_left_out_and_told() -> None:
     good, bad = Keeping(), Breaking()
-    fan = Fan([bad, good])
+    fan = Fan([good])
+    fan.add(bad)
     for number in (1, 2, 3):
         fan(step(number))
     assert len(bad.events) == 2
@@ -53,13 +54,26 @@ def test_a_sink_that_fails_is_left_out_and_told() -> None:
     warned = good.events[2]
     assert isinstance(warned, Warned) and "Breaking" in warned.text and "gone" in warned.text
     assert all(event.time > 0 for event in good.events)
+    another = Keeping()
+    fan.add(another)
     fan.close()
-    assert good.closed
+    assert another.closed
+
+
+def test_the_run_s_own_sinks_hear_everything_whatever_happens() -> None:
+    bad, more = Breaking(), [Warned(text="the disk is full")]
+    fan = Fan([bad], news=lambda: [more.pop()] if more else [])
+    for number in (1, 2, 3):
+        fan(step(number))
+    assert [event.kind for event in bad.events] == ["step", "warned", "step", "step"]
+    assert bad.events[1].step == 1
 
 
 def test_closing_goes_on_after_an_error() -> None:
-    bad, good = Breaking(), Keeping()
-    Fan([bad, good]).close()
+    bad, good, fan = Breaking(), Keeping(), Fan([])
+    fan.add(bad)
+    fan.add(good)
+    fan.close()
     assert good.closed
 
 
