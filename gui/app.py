@@ -12,7 +12,7 @@ import gradio as gr
 
 from gui import text, theme
 from gui.context import Context
-from gui.security import USER, Access, access, launch_arguments
+from gui.security import USER, Access, access, is_loopback, launch_arguments
 from gui.tabs import help as help_tab
 from gui.tabs import presets as presets_tab
 from gui.tabs import runs as runs_tab
@@ -120,7 +120,8 @@ def main(options: argparse.Namespace) -> int:
         wanted = options.port or f"{FIRST_PORT} to {LAST_PORT}"
         print(f"Port {wanted} is taken: choose another with --port, or leave --port out.", file=sys.stderr)
         return 2
-    context = Context(ROOT, Path(options.runs).resolve() if options.runs else machine.runs, machine)
+    local = is_loopback(given.host) and not given.hosts
+    context = Context(ROOT, Path(options.runs).resolve() if options.runs else machine.runs, machine, local)
     serve(build(context), context, given, port, browser=not options.no_browser)
     return 0
 

@@ -11,8 +11,9 @@ from trainer.contract.machine import Machine
 @dataclass(frozen=True)
 class Context:
     """`root`: the checkout. `runs`: the runs folder that the page shows and starts runs in. `machine`: this computer's
-    settings."""
+    settings. `local`: nobody but the user of this computer can open the page."""
 
     root: Path
     runs: Path
     machine: Machine
+    local: bool = False

@@ -80,7 +80,16 @@ class Draft:
     def _proof(self, path: str) -> dict[str, str]:
         """A preset that a run has proved is unproved again once its recipe changes; people's own model, images and
         names are no part of the recipe."""
-        own = ("about.", "model.", "saving.", "hardware.", "logging.", "dataset.folders", "captions.trigger")
+        own = (
+            "about.",
+            "model.",
+            "saving.",
+            "hardware.",
+            "logging.",
+            "dataset.folders",
+            "validation.folder",
+            "captions.trigger",
+        )
         return {} if path.startswith(own) else {TESTED: Preset().about.tested}
 
     def replace(self, preset: Preset) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import gradio as gr
 
-from gui import form, jobs, text
+from gui import form, heldout, jobs, text
 from gui.context import Context
 from gui.session import Draft, live, model_of, prepare, recall, remember, resolved
 from gui.values import number_text
@@ -20,6 +20,7 @@ from trainer.contract.rundir import RunDir
 from trainer.contract.settings import Preset
 from trainer.plan.curve import curve
 from trainer.plan.plan import describe, make_plan
+from trainer.plan.sides import Known
 
 QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "queue": False}
 """Options of handlers that answer an edit."""
@@ -98,6 +99,7 @@ def _right_column() -> dict[str, Any]:
     with gr.Column(elem_classes="sheet"):
         gr.HTML("<h3>What will be trained</h3>", js_on_load=None)
         parts["plan"] = gr.HTML(text.paragraph(NO_PLAN), elem_id="plan", js_on_load=None)
+        parts["held_out"] = gr.HTML("", elem_id="held-out", js_on_load=None)
         parts["curve"] = gr.HTML("", elem_id="lr-curve", js_on_load=None)
     with gr.Column(elem_classes=["sheet", "no-comments"], elem_id="toml-card"):
         with gr.Row():
@@ -147,23 +149,32 @@ def _wire_plan(train: Train, right: Mapping[str, Any], context: Context) -> None
     def plan(draft: Draft) -> list[Any]:
         remember(draft, context)
         full = resolved(draft.preset, context.root)
-        return [*train.say(draft), *_plan(full, model_of(draft.preset, context.root))]
+        return [*train.say(draft), *_plan(full, model_of(draft.preset, context.root), context)]
 
-    outputs = [right["live"], right["toml"], right["plan"], right["curve"]]
+    outputs = [right["live"], right["toml"], right["plan"], right["held_out"], right["curve"]]
     right["live"].plan(plan, inputs=train.draft, outputs=outputs, trigger_mode="always_last", **QUIET)
 
 
-def _plan(full: Preset, model: Recognised | None) -> list[str]:
-    """The plan in words and the curve over its steps; what stands in the way, kindly, where there is no plan yet."""
+PATIENCE_S = 1.5
+"""How long a preview waits for images to be compared; that goes on behind it, for the next one."""
+
+
+def _plan(full: Preset, model: Recognised | None, context: Context) -> list[str]:
+    """The plan in words, the held-out images and the curve over the steps; what stands in the way, kindly, where there
+    is no plan yet."""
     if not full.dataset.folders:
-        return [text.paragraph(NO_PLAN), ""]
+        return [text.paragraph(NO_PLAN), "", ""]
     try:
-        plan = make_plan(full, recognised=model)
+        plan = make_plan(full, recognised=model, known=Known(context.machine.cache, patience_s=PATIENCE_S))
     except Problems as error:
-        return [text.problem_list(error.problems, "No plan yet"), ""]
+        return [text.problem_list(error.problems, "No plan yet"), "", ""]
     known = catalog.find("schedules", full.schedule.name)
     points = curve(full.schedule, plan.steps.total) if known else []
-    return [text.lines(describe(plan)), text.curve(points, number_text(full.optimizer.learning_rate))]
+    return [
+        text.lines(describe(plan)),
+        heldout.card(plan, context),
+        text.curve(points, number_text(full.optimizer.learning_rate)),
+    ]
 
 
 def _wire_check(train: Train, right: Mapping[str, Any], context: Context) -> None:

@@ -9,6 +9,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 from served import Served
 
+from trainer.contract.preset import dumps, load, with_values
 from trainer.contract.settings import ITEMS
 
 pytestmark = pytest.mark.browser
@@ -206,6 +207,28 @@ def test_a_dropped_file_is_loaded_or_its_faults_are_told(form: Page, tmp_path: P
     form.set_input_files("#preset-drop input[type=file]", bad)
     expect(form.locator("#preset-said")).to_contain_text("network.rank?")
     toml_says(form, "rank = 7")
+
+
+def test_the_held_out_images_are_shown_and_stay_open_through_an_edit(form: Page, tmp_path: Path) -> None:
+    demo = with_values(load(ROOT / "presets" / "demo.toml"), {"validation.split": "4 images"})
+    dropped = tmp_path / "held out.toml"
+    dropped.write_text(dumps(demo), encoding="utf-8")
+    open_tab(form, "Presets")
+    form.set_input_files("#preset-drop input[type=file]", dropped)
+    open_tab(form, "Train")
+    expect(form.locator("#plan")).to_contain_text("12 train, 4 held out (badge_")
+    form.locator("#held-out summary").click()
+    pictures = form.locator("#held-out img")
+    expect(pictures).to_have_count(4)
+    assert all(pictures.nth(place).evaluate("image => image.naturalWidth") == 72 for place in range(4))
+    form.locator(field(form, "training.length")).fill("7 steps")
+    expect(form.locator("#plan")).to_contain_text("Steps: 7 in all")
+    expect(pictures.first).to_be_visible()
+    form.get_by_text("Advanced", exact=True).click()
+    form.locator(field(form, "validation.folder")).fill(str(tmp_path / "nowhere"))
+    expect(form.locator("#f-validation-split")).to_contain_text("a folder of held-out images is given")
+    expect(form.locator("#plan")).to_contain_text("there is no folder")
+    expect(form.locator("#held-out img")).to_have_count(0)
 
 
 def test_saving_asks_before_it_replaces_and_downloads_what_is_shown(form: Page, served: Served) -> None:

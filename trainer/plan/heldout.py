@@ -47,8 +47,9 @@ def _not_compared(plan: Plan) -> list[str]:
     if not plan.held_out or plan.division.compared == 0 or left == 0:
         return []
     return [
-        f"{plan.division.compared:,} of {len(plan.images):,} images have been looked through for near-duplicates so "
-        "far, so the choice of held-out images can still change. Check and Start look through all."
+        f"{plan.division.compared:,} of {len(plan.images):,} images have been looked at so far, and near-duplicates "
+        "are found once all have been: until then the choice of held-out images can change. Check and Start wait for "
+        "all."
     ]
 
 
@@ -111,8 +112,7 @@ def _few(plan: Plan) -> list[str]:
         return []
     return [
         f"Only {count_of(count, 'image')} {verb(plan.held_out, 'is', 'are')} held out: their loss is a rough guess at "
-        "that of other images, shown with its standard error (±). Smaller differences than that mean nothing; let the "
-        "samples decide."
+        "that of other images. The ± beside it, its standard error over the images, says how rough; the samples decide."
     ]
 
 

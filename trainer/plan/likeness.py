@@ -35,7 +35,8 @@ _FEWEST_SIGNS = 8
 _SHARED = (1 - SAME_BELOW) / (2 - SAME_BELOW)
 _BLOCK = 128
 _Signs = NDArray[np.float32]
-"""(images, _BITS), 0 or 1: float32 counts shared signs exactly, as a product of matrices."""
+"""(images, _BITS), 0 or 1: in float32 a product of matrices counts shared signs, exactly and fast. Made anew for each
+question: of 10,000 images they are 40 MB."""
 
 Print = bytes
 """`PRINT_BYTES` long; empty for an image that is even all over or cannot be decoded."""
@@ -82,14 +83,12 @@ class Likeness:
     def __init__(self, contents: Sequence[bytes], prints: Sequence[Print]) -> None:
         self._contents, self._prints = list(contents), list(prints)
         self._content = _numbered(self._contents)
-        whole = b"".join(found or bytes(PRINT_BYTES) for found in self._prints)
-        bits = np.unpackbits(np.frombuffer(whole, np.uint8).reshape(-1, PRINT_BYTES), axis=1)
-        self._own, self._mirrored = bits[:, :_BITS].astype(np.float32), bits[:, _BITS:].astype(np.float32)
 
     def near(self, rows: Sequence[int]) -> dict[int, int]:
         """Every image that is a near-duplicate of one of `rows`, themselves included -> which of them."""
         index = np.asarray(rows, dtype=np.int64)
-        same = _alike(self._own[index], self._own, self._mirrored)
+        own, mirrored = _signs(self._prints)
+        same = _alike(own[index], own, mirrored)
         same |= self._content[index, None] == self._content[None, :]
         return {image: int(index[same[:, image].argmax()]) for image in np.flatnonzero(same.any(axis=0)).tolist()}
 
@@ -101,10 +100,12 @@ class Likeness:
         prints, of which copies and stills have many, are compared once."""
         label, number = self._content.copy(), _numbered(self._prints)
         _, first = np.unique(number, return_index=True)
-        for place in np.flatnonzero(self._own.any(axis=1)):
-            _join(label, [int(first[number[place]]), int(place)])
-        order = first[np.argsort(self._own[first].sum(axis=1), kind="stable")]
-        own, mirrored = self._own[order], self._mirrored[order]
+        for place, found in enumerate(self._prints):
+            if found:
+                _join(label, [int(first[number[place]]), place])
+        own, mirrored = _signs([self._prints[place] for place in first])
+        by_signs = np.argsort(own.sum(axis=1), kind="stable")
+        order, own, mirrored = first[by_signs], own[by_signs], mirrored[by_signs]
         signs = own.sum(axis=1)
         for start in range(0, len(order), _BLOCK):
             block = own[start : start + _BLOCK]
@@ -130,6 +131,13 @@ class Likeness:
 def likeness_of(contents: tuple[bytes, ...], prints: tuple[Print, ...]) -> Likeness:
     """`Likeness`, remembered: the page asks for it at each edit."""
     return Likeness(contents, prints)
+
+
+def _signs(prints: Sequence[Print]) -> tuple[_Signs, _Signs]:
+    """The signs of images, and those of their mirror images; none of an image without a print."""
+    whole = b"".join(found or bytes(PRINT_BYTES) for found in prints)
+    bits = np.unpackbits(np.frombuffer(whole, np.uint8).reshape(-1, PRINT_BYTES), axis=1).astype(np.float32)
+    return bits[:, :_BITS], bits[:, _BITS:]
 
 
 def _alike(own: _Signs, others: _Signs, mirrored: _Signs) -> NDArray[np.bool_]:

@@ -110,8 +110,9 @@ def _likeness(images: Sequence[ImageFile], known: Known) -> tuple[list[bytes], L
 
     found = prints(images, known.cache, known.patience_s)
     contents = [content_hash(image) for image in images]
-    alike = likeness_of(tuple(contents), tuple(mark or b"" for mark in found))
-    return contents, alike, sum(mark is not None for mark in found)
+    made = [mark for mark in found if mark is not None]
+    whole = made if len(made) == len(images) else [b""] * len(images)  # comparing takes time too: once all are there
+    return contents, likeness_of(tuple(contents), tuple(whole)), len(made)
 
 
 def _fixed(contents: Sequence[bytes], before: Sides, alike: Likeness) -> tuple[list[int], list[list[int]], list[int]]:
