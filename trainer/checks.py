@@ -14,7 +14,7 @@ from typing import Any
 from torch import Tensor
 
 from trainer.contract.events import Event, Validated, Warned
-from trainer.plan import names
+from trainer.plan import curve, names
 from trainer.plan.plan import Plan
 from trainer.validation.measure import Result
 from trainer.validation.stopping import EarlyStopping
@@ -70,7 +70,7 @@ class Checker:
         held_out = self.measure(self.plan.held_out)
         probe = self.measure(self.plan.train_probe) if self.plan.train_probe else None
         seconds = time.monotonic() - began
-        verdict = self.stopping.add(step, held_out.loss)
+        verdict = self.stopping.add(step, held_out.loss, self._rate(step))
         check = Validated(
             step=step,
             loss=held_out.loss,
@@ -91,6 +91,12 @@ class Checker:
             for event in self.story.add(check, verdict, self._file(), self._acts):
                 self.emit(event)
         return verdict.stop
+
+    def _rate(self, step: int) -> float:
+        """The learning rate as share of its peak; within the warmup 1."""
+        schedule, total = self.plan.preset.schedule, self.plan.steps.total
+        climbing = step <= curve.options_of(schedule, total).warmup_steps
+        return 1.0 if climbing else curve.factor(schedule, step, total)
 
     def _file(self) -> str:
         """The file of the lowest adapter, "" where it could not be written."""

@@ -19,6 +19,7 @@ from trainer.optim.schedule import Scheduler
 from trainer.parts import Network
 from trainer.plan.draws import number
 from trainer.plan.steps import due_steps
+from trainer.report.divergence import Alarm
 from trainer.sampling.previews import Previews
 from trainer.saving.hashes import BackgroundHash
 from trainer.saving.metadata import RunFacts, adapter_metadata, optimizer_text
@@ -109,6 +110,7 @@ def train_with(bench: Bench, trained: Trained, loader: Loader, previews: Preview
     emit(started(bench, optimizer, after))
     if how := loop.ending(control.before(after + 1)):
         return Result(how, after, bench.run.read_state().adapter if after else "")
+    set_alarm(bench, update)
     clock.start()
     if 0 in plan.samples and not after:
         draw(0)
@@ -257,6 +259,15 @@ def make_pacer(bench: Bench, after: int) -> Pacer:
     pacer.resumed()
     bench.emit.add(pacer)
     return pacer
+
+
+def set_alarm(bench: Bench, update: Update) -> None:
+    """Let a loss that diverges be told, with all that this run has seen of it in earlier processes."""
+    if bench.ranks.main:
+        alarm = Alarm(bench.preset, bench.emit, update.blank_loss())
+        for event in read(bench.run.events):
+            alarm.hear(event)
+        bench.emit.add(alarm)
 
 
 def started(bench: Bench, optimizer: torch.optim.Optimizer, after: int = 0) -> RunStarted:

@@ -139,6 +139,13 @@ class Update:
         losses_B = self.distances(latents_BCHW, noise_BCHW, timesteps_B, batch.conditioning, batch.facts)
         return losses_B * min_snr(tables, timesteps_B, objective.gamma) if objective.gamma else losses_B
 
+    def blank_loss(self) -> float:
+        """The loss of a model that predicts nothing at all; infinite where weights by timestep make that a curve."""
+        if self._objective.gamma:
+            return math.inf
+        noise_BCHW = draw_noise((4, 64, 64), [0], self._objective.noise_offset)
+        return float(self._objective.distance(torch.zeros_like(noise_BCHW), noise_BCHW, self._objective.c))
+
     def measure(
         self,
         latents_BCHW: Tensor,

@@ -12,7 +12,7 @@ import torch
 from whole_runs import assert_no_half_files, of_kind, same_bits
 
 from trainer.contract import checkpoints
-from trainer.contract.events import Failed, Resumed, Saved, StepDone, read
+from trainer.contract.events import Failed, Resumed, Saved, StepDone, Warned, read
 from trainer.contract.rundir import RunDir
 from trainer.noise.draws import draw_timesteps
 from trainer.update import Update
@@ -218,3 +218,11 @@ def test_events_of_a_failed_run_are_whole(train_here: Train, at: At) -> None:
     run = train_here(FOUR)
     assert run.read_state().step == 0 and not run.read_state().adapter and not list(run.path.glob("*.safetensors"))
     assert isinstance(read(run.events)[-1], Failed)
+
+
+def test_a_run_at_an_absurd_rate_is_told_to_diverge_once(train_here: Train) -> None:
+    changes = {"optimizer.learning_rate": 1.0, "training.length": "40 steps"}
+    told = [event for event in of_kind(train_here(changes), Warned) if "diverging" in event.text]
+    assert len(told) == 1 and told[0].step <= 30 and "a learning rate of 0.33 instead of 1" in told[0].text
+    calm = train_here({"training.length": "40 steps"})
+    assert not [event for event in of_kind(calm, Warned) if "diverging" in event.text]

@@ -43,8 +43,11 @@ def main(view: RunView, log: bool = False) -> str:
     ]  # fmt: skip
     curves = enumerate(view.rate_curves().items())
     rates = [Series(rate_name(group), points, "line", 1 + i % 4) for i, (group, points) in curves]
-    return line_chart(loss, title="Loss", height_px=260, log=log, x_end=end) + line_chart(
-        rates, title="Learning rate", height_px=130, x_end=end
+    said = view.convergence()
+    return (
+        line_chart(loss, title="Loss", height_px=260, log=log, x_end=end)
+        + (_said(said) if said else "")
+        + line_chart(rates, title="Learning rate", height_px=130, x_end=end)
     )
 
 

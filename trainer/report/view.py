@@ -26,6 +26,7 @@ from trainer.contract.events import (
     Warned,
 )
 from trainer.report import curves
+from trainer.report.convergence import convergence
 from trainer.report.verdicts import Split
 
 Kept = TypeVar("Kept")
@@ -194,6 +195,12 @@ class RunView:
     def rate_curves(self) -> dict[str, curves.Points]:
         """Applied learning rates by group, thinned."""
         return {group: self.thinned(f"rate {group}", curve) for group, curve in self.rates.items()}
+
+    def convergence(self) -> str:
+        """What is to be said of a loss that has become flat, the learning rate considered; "" while it falls."""
+        return self.kept(
+            "convergence", len(self.steps), lambda: convergence(self.steps, self.losses, self.rate_curves())
+        )
 
     def thinned(self, name: str, curve: Curve) -> curves.Points:
         """One of the view's curves with few points for the screen."""

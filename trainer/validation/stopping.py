@@ -6,6 +6,9 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+DECAYED = 0.1
+"""Share of its peak below which a learning rate moves next to nothing."""
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -26,8 +29,9 @@ class EarlyStopping:
         self.patience, self.min_improvement = patience, min_improvement
         self.lowest, self.lowest_step, self.waited = math.inf, 0, 0
 
-    def add(self, step: int, loss: float) -> Verdict:
-        """Take one check. A loss that is no number counts as not lower."""
+    def add(self, step: int, loss: float, rate: float = 1.0) -> Verdict:
+        """Take one check. A loss that is no number counts as not lower. `rate`: the learning rate as share of its
+        peak: where it has come down to nothing, a curve that stays flat says nothing of the images."""
         lower = loss < self.lowest * (1 - self.min_improvement / 100) if math.isfinite(self.lowest) else loss < math.inf
         if lower:
             self.lowest, self.lowest_step, self.waited = loss, step, 0
@@ -35,7 +39,9 @@ class EarlyStopping:
         self.waited += 1
         if self.waited < self.patience:
             return Verdict(False, self.waited, False, f"{self._since()} {self._times(self.waited)}.")
-        return Verdict(False, self.waited, True, f"{self._since()} {self._times(self.waited)}: probably overfitting.")
+        decayed = f"the learning rate is below {DECAYED:.0%} of its peak by now"
+        why = decayed if rate < DECAYED else "probably overfitting"
+        return Verdict(False, self.waited, True, f"{self._since()} {self._times(self.waited)}: {why}.")
 
     def _since(self) -> str:
         if not math.isfinite(self.lowest):
