@@ -34,6 +34,7 @@ LAYERS = {
     "gauges": 3,
     "timekeeper": 4,
     "checks": 5,
+    "likener": 5,
     "loop": 5,
     "bench": 5,
     "autopsy": 5,

@@ -1,4 +1,4 @@
-"""The held-out images in the course of a run: checks on the fixed grid, a glance after each step, likeness of samples.
+"""The held-out images in the course of a run: checks on the fixed grid, a glance after each step.
 
 Whatever goes wrong in them is a warning, never the end of a run, and nothing in them changes what is learnt.
 """
@@ -6,25 +6,22 @@ Whatever goes wrong in them is a warning, never the end of a run, and nothing in
 from __future__ import annotations
 
 import time
-import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from torch import Tensor
 
-from trainer.contract.events import Event, Validated, Warned
+from trainer.contract.events import Validated, Warned
 from trainer.plan import curve, names
 from trainer.plan.plan import Plan
 from trainer.validation.measure import Result
 from trainer.validation.stopping import EarlyStopping
 from trainer.validation.story import Story
 
-from .moments import Keeper
+from .moments import Emit, Keeper, told
 from .parallel import Ranks
 from .update import Outcome
-
-Emit = Callable[[Event], None]
 
 
 @dataclass
@@ -121,12 +118,6 @@ class Checker:
 
 def _by_text(per_timestep: dict[int, float]) -> dict[str, float]:
     return {str(timestep): loss for timestep, loss in per_timestep.items()}
-
-
-def told(error: Exception) -> str:
-    """An error in a sentence; its whole story goes to the console log."""
-    traceback.print_exception(error)
-    return str(error).strip() or type(error).__name__
 
 
 @dataclass

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
 
 from trainer.contract import checkpoints
-from trainer.contract.events import RunStarted, Sampled, Validated, read
+from trainer.contract.events import Phase, RunStarted, Sampled, Validated, read
 from trainer.contract.families import by_name
 from trainer.contract.machine import load_machine
 from trainer.contract.settings import parse_interval
 from trainer.data.loader import Loader
+from trainer.families import hub
 from trainer.optim.optimizers import applied_rates
 from trainer.optim.schedule import Scheduler
 from trainer.parts import Network
@@ -24,6 +27,7 @@ from trainer.sampling.previews import Previews
 from trainer.saving.hashes import BackgroundHash
 from trainer.saving.metadata import RunFacts, adapter_metadata, optimizer_text
 from trainer.saving.state import Held
+from trainer.validation.likeness import Embed, load_embedder
 from trainer.validation.measure import Glance, grid, measure
 from trainer.validation.measure import Result as Measured
 from trainer.validation.pace import Pacer
@@ -36,6 +40,7 @@ from .bench import ROOT, Bench
 from .checks import Checker, Watcher
 from .control import Control, Due, Turn
 from .gauges import Gauges
+from .likener import Likener
 from .moments import Keeper, draw_final, in_use, lay_out, preview
 from .rescue import Keeping, rescue
 from .resume import States
@@ -71,7 +76,7 @@ def train_with(bench: Bench, trained: Trained, loader: Loader, previews: Preview
     network, optimizer, update = trained.network, trained.optimizer, trained.update
     keeper = make_keeper(bench, network, optimizer)
     checker = make_checker(bench, trained, loader, keeper)
-    watch = make_watcher(bench, trained, loader)
+    watch, liken = make_watcher(bench, trained, loader), make_likener(bench)
     weigh = make_scales(bench, network)
 
     def validate(step: int) -> bool:
@@ -79,9 +84,16 @@ def train_with(bench: Bench, trained: Trained, loader: Loader, previews: Preview
             return checker.check(step)
 
     def draw(step: int) -> None:
+        if not ranks.main:
+            return
         with clock.part("sampling"), in_use(network, optimizer):
-            if ranks.main:
-                preview(previews, step, emit)
+            drawn = preview(previews, step, emit)
+        compare(drawn)
+
+    def compare(drawn: Sampled | None) -> None:
+        if drawn and liken:
+            with clock.part("validation"):
+                liken(drawn)
 
     def save(step: int) -> None:
         with in_use(network, optimizer):
@@ -144,7 +156,8 @@ def train_with(bench: Bench, trained: Trained, loader: Loader, previews: Preview
         file, weights_step = finish(bench, keeper, checker, step) if ranks.main and how != "paused" else ("", step)
         if file and previews and how in ("done", "stopped early"):  # who stops a run does not want to wait for pictures
             with clock.part("sampling"):
-                draw_final(previews, keeper, file, weights_step, step)
+                drawn = draw_final(previews, keeper, file, weights_step, step)
+            compare(drawn)
     if previews:
         with clock.part("sampling"):
             lay_out(previews, step, emit)
@@ -221,6 +234,19 @@ def make_scales(bench: Bench, network: Network) -> Callable[[int, Outcome], Outc
         return replace(outcome, adapter_norm=network.norm()) if told and bench.ranks.main else outcome
 
     return weigh
+
+
+def make_likener(bench: Bench) -> Likener | None:
+    """What compares the samples with the held-out images, where a model for it is named."""
+    name = bench.preset.validation.likeness_model
+    if not name:
+        return None
+
+    def load() -> Embed:
+        bench.emit(Phase(text="loading the likeness model"))
+        return load_embedder(Path(name) if os.path.isdir(name) else hub.weights_folder(name))
+
+    return Likener(bench.plan, bench.run.path, load, bench.emit)
 
 
 def turns(bench: Bench, after: int) -> dict[str, Due]:

@@ -112,20 +112,19 @@ def preview(previews: Previews | None, step: int, emit: Emit, kept: Kept | None 
         return None
 
 
-def draw_final(previews: Previews, keeper: Keeper, file: str, weights_step: int, step: int) -> None:
+def draw_final(previews: Previews, keeper: Keeper, file: str, weights_step: int, step: int) -> Sampled | None:
     """The pictures of the adapter that the run ends with, unless it drew them: of the last step as it is, of an earlier
     one that was kept from its file, so that they show what the user will get."""
     network, emit = keeper.network, keeper.emit
     if weights_step == step:
-        if not previews.drew(step):
-            preview(previews, step, emit)
-        return
+        return None if previews.drew(step) else preview(previews, step, emit)
     last = network.tensors()
     try:
         network.load_tensors(load(keeper.run.get(keeper.run.path / file)))
-        preview(previews, step, emit, Kept(weights_step, file))
+        return preview(previews, step, emit, Kept(weights_step, file))
     except Exception as error:
         _tell("the kept adapter could not be drawn with", error, step, emit)
+        return None
     finally:
         network.load_tensors(last)
 
@@ -139,5 +138,10 @@ def lay_out(previews: Previews, step: int, emit: Emit) -> None:
 
 
 def _tell(what: str, error: Exception, step: int, emit: Emit) -> None:
-    traceback.print_exc()
-    emit(Warned(step=step, text=f"{what}: {str(error).strip() or type(error).__name__}", setting="sampling"))
+    emit(Warned(step=step, text=f"{what}: {told(error)}", setting="sampling"))
+
+
+def told(error: Exception) -> str:
+    """An error in a sentence; its whole story goes to the console log."""
+    traceback.print_exception(error)
+    return " ".join(str(error).split())[:400] or type(error).__name__

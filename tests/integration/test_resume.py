@@ -13,7 +13,19 @@ from whole_runs import of_kind, same_bits, tensors, wait_until
 
 from gui import jobs
 from trainer.contract import checkpoints
-from trainer.contract.events import Event, Failed, Finished, Resumed, RunStarted, Sampled, StepDone, Validated, read
+from trainer.contract.events import (
+    Event,
+    Failed,
+    Finished,
+    Noted,
+    Resumed,
+    RunStarted,
+    Sampled,
+    StepDone,
+    Validated,
+    Warned,
+    read,
+)
 from trainer.contract.problems import Problems
 from trainer.contract.rundir import RunDir, find_runs, process_start, write_whole
 from trainer.contract.settings import Preset
@@ -130,6 +142,8 @@ def test_checks_samples_and_what_early_stopping_remembers_go_on(train_here: Trai
     assert_equal(run, whole)
     assert [event.step for event in of_kind(run, Sampled)] == [event.step for event in of_kind(whole, Sampled)]
     assert of_kind(run, Finished)[-1].how == "stopped early"
+    said = [[(e.step, e.text) for e in of_kind(each, Noted) + of_kind(each, Warned) if e.step] for each in (run, whole)]
+    assert said[0] == said[1] and any("in a row" in text for _, text in said[0])
     assert (run.samples / "before-after.png").read_bytes()[:4] == b"\x89PNG"
 
 

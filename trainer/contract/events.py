@@ -95,8 +95,9 @@ class Validated(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Likened(Event):
-    """How like the held-out images the sample pictures of this step are: cosine of an embedding model's vectors, mean
-    over the pictures; `per_picture` in the order of `Sampled.files`."""
+    """How like the held-out images (without any: training images) the sample pictures are: cosines of an embedding
+    model's vectors, mean over the pictures; `per_picture` in the order of `Sampled.files`. `step`: of the adapter that
+    drew them, so that for a kept one it is earlier than that of the event before."""
 
     kind: ClassVar[str] = "likened"
     similarity: float

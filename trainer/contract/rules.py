@@ -310,6 +310,14 @@ def _stops_by_the_clock(preset: Preset) -> list[Problem]:
     return [Problem("validation.stop", why, fix)]
 
 
+def _likeness_without_samples(preset: Preset) -> list[Problem]:
+    sampling, model = preset.sampling, preset.validation.likeness_model
+    drawn = (sampling.prompts or sampling.prompts_file) and (sampling.every != "never" or sampling.at_start)
+    if not model or drawn:
+        return []
+    return [Problem("validation.likeness_model", "no sample pictures are drawn to be compared", "set sampling.every")]
+
+
 def _no_buckets_enlarge(preset: Preset) -> list[Problem]:
     if not preset.dataset.buckets and not preset.dataset.enlarge:
         return [Problem("dataset.enlarge", "without buckets small images are enlarged anyway", "turn buckets on")]
@@ -329,6 +337,7 @@ NOTES: tuple[PresetRule, ...] = (
     _cpu_precision,
     _stops_without_checks,
     _stops_by_the_clock,
+    _likeness_without_samples,
     _no_buckets_enlarge,
     _unused_trigger,
 )

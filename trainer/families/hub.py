@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 from trainer.contract.families.recognise import cached_snapshot
@@ -31,6 +32,24 @@ def snapshot(hub_id: str) -> Path:
             f"{hub_id} is not in the local hub cache and cannot be fetched from the hub ({why[:160]})",
             "check the name and the network, or choose a model file on this machine",
         ) from None
+
+
+def weights_folder(hub_id: str) -> Path:
+    """The folder of a hub model that is no pipeline: its configuration and safetensors and nothing else, downloaded if
+    it is not there yet. OSError where it cannot be had."""
+    from huggingface_hub import snapshot_download
+
+    wanted = ["*.json", "*.safetensors"]
+    with contextlib.suppress(Exception):  # not in the cache, or not whole
+        cached = Path(snapshot_download(hub_id, allow_patterns=wanted, local_files_only=True))
+        if any(cached.glob("*.safetensors")):
+            return cached
+    try:
+        ask_hub()
+        return Path(snapshot_download(hub_id, allow_patterns=wanted))
+    except Exception as error:
+        why = (str(error).strip() or type(error).__name__).splitlines()[0][:160]
+        raise OSError(f"{hub_id} is not in the local hub cache and cannot be fetched from the hub ({why})") from None
 
 
 def ask_hub() -> None:

@@ -63,7 +63,7 @@ def groups(view: RunView, names: Sequence[str] | None = None) -> list[Group]:
 
 def likeness(view: RunView) -> str:
     """The likeness curve, where an embedding model measures it."""
-    points = [(float(event.step), event.similarity) for event in view.likenesses]
+    points = sorted((float(event.step), event.similarity) for event in view.likenesses)
     if not points:
         return ""
     said = "Cosine of an embedding model's vectors, mean over the sample pictures; 1 is the same picture."

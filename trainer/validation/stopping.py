@@ -13,12 +13,13 @@ DECAYED = 0.1
 @dataclass(frozen=True)
 class Verdict:
     """`lowest`: this check is the lowest so far. `waited`: checks in a row without one. `stop`: patience is over.
-    `text`: one sentence for people."""
+    `text`: one sentence for people. `decayed`: the learning rate has come down to next to nothing."""
 
     lowest: bool
     waited: int
     stop: bool
     text: str
+    decayed: bool = False
 
 
 class EarlyStopping:
@@ -37,11 +38,10 @@ class EarlyStopping:
             self.lowest, self.lowest_step, self.waited = loss, step, 0
             return Verdict(True, 0, False, f"The validation loss is the lowest so far: {loss:.4f} at step {step}.")
         self.waited += 1
-        if self.waited < self.patience:
-            return Verdict(False, self.waited, False, f"{self._since()} {self._times(self.waited)}.")
-        decayed = f"the learning rate is below {DECAYED:.0%} of its peak by now"
-        why = decayed if rate < DECAYED else "probably overfitting"
-        return Verdict(False, self.waited, True, f"{self._since()} {self._times(self.waited)}: {why}.")
+        decayed = rate < DECAYED
+        why = f": the learning rate is below {DECAYED:.0%} of its peak by now" if decayed else ""
+        text = f"{self._since()} {self._times(self.waited)}{why}."
+        return Verdict(False, self.waited, self.waited >= self.patience, text, decayed)
 
     def _since(self) -> str:
         if not math.isfinite(self.lowest):

@@ -69,7 +69,15 @@ class Story:
         if self._lowest and not verdict.lowest:
             yield from _gap(check, self._lowest)
         if verdict.stop:
-            text = " ".join([verdict.text, *_kept(self._lowest, kept), *(["The run ends here."] if ends else [])])
+            end = ["The run ends here."] if ends else []
+            text = " ".join(
+                [
+                    verdict.text,
+                    *([] if verdict.decayed else _why(check, self._lowest)),
+                    *_kept(self._lowest, kept),
+                    *end,
+                ]
+            )
             mark = f"risen after {self._lowest.step if self._lowest else 0}"
             yield mark, Warned(step=check.step, text=text, setting="validation.stop")
 
@@ -95,16 +103,11 @@ class Story:
 
 
 def _few(check: Validated) -> str:
-    count = len(check.per_image)
+    """The measured ±, once; what it means was said before the start."""
+    count, figure = len(check.per_image), f"{check.loss:.4f}"
     if count < 2:
-        return (
-            f"Only one image is held out (loss {check.loss:.4f}): how far that speaks for others cannot be told. "
-            "Take its rise and fall as a hint; the samples decide."
-        )
-    return (
-        f"Only {count} images are held out: their loss, {check.loss:.4f} ± {check.error:.4f}, is a guess at that of "
-        "others. Take its rise and fall as a hint; the samples decide."
-    )
+        return f"The validation loss, {figure}, is that of one image: how far it speaks for others is not known."
+    return f"The validation loss, {figure} ± {check.error:.4f}, comes from {count} images: a guess at that of others."
 
 
 def _gap(check: Validated, lowest: Validated) -> Iterator[tuple[str, Event]]:
@@ -119,6 +122,15 @@ def _gap(check: Validated, lowest: Validated) -> Iterator[tuple[str, Event]]:
             "pictures by heart."
         )
         yield "gap", Warned(step=check.step, text=text, setting="validation.stop")
+
+
+def _why(check: Validated, lowest: Validated | None) -> list[str]:
+    """Overfitting where the training images' loss went on falling meanwhile; else what it is instead."""
+    if lowest is None or check.train_loss is None or lowest.train_loss is None:
+        return []
+    if check.train_loss < lowest.train_loss:
+        return ["That of training images has: probably overfitting."]
+    return ["That of training images has not either: rather too high a learning rate than overfitting."]
 
 
 def _kept(lowest: Validated | None, kept: str) -> list[str]:
