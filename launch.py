@@ -94,6 +94,8 @@ def second_process(argv):
 
     if of_a_run is not None:
         return headless.COMMANDS[of_a_run](options)
+    if options.preflight:
+        return headless.preflight(options)
     return headless.check(options) if options.check else headless.main(options)
 
 

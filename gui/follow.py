@@ -12,10 +12,12 @@ from trainer.contract.events import Event, Failed, Reader, Saved, Timing
 from trainer.contract.interrupts import Interrupts
 from trainer.contract.problems import Problems
 from trainer.contract.rundir import EXIT_CRASHED, EXIT_DONE, EXIT_STOPPED, RunDir, RunState
+from trainer.report import preflight
 from trainer.report.verdicts import Split, in_a_line, verdict
 
 from . import jobs
 from .console import Terminal, View, make_view, silence, size, tell
+from .preflight_table import preflight_table
 
 POLL_S = 0.1
 QUIET_S = 3.0
@@ -102,6 +104,11 @@ def _farewell(run: RunDir, seen: list[Event], killed: bool) -> int:
         tell(f"The trainer died without a word. Its last lines in {run.console}:", sys.stderr)
         tell("\n".join(f"  {line}" for line in last_lines(run)), sys.stderr)
         return EXIT_CRASHED
+    report = preflight.load(run.path) if state.kind == "preflight" else None
+    if report is not None:
+        Terminal().print(preflight_table(report))
+        tell(f"Report: {run.path / preflight.HTML_FILE}")
+        return state.exit_code
     if state.exit_code not in (EXIT_DONE, EXIT_STOPPED):
         _tell_failure(run, state, seen)
     _tell_results(run, state, seen)
@@ -118,6 +125,9 @@ def _tell_failure(run: RunDir, state: RunState, seen: list[Event]) -> None:
 
 def _tell_results(run: RunDir, state: RunState, seen: list[Event]) -> None:
     """Where the adapter, the pictures and the run folder are."""
+    if state.kind == "preflight":
+        tell(f"Run folder: {run.path}")
+        return
     if state.exit_code == EXIT_STOPPED:
         freed = ": everything is saved and the device is free" if state.state == "paused" else ""
         tell(f"{state.state.capitalize()} after step {state.step} of {state.total_steps}{freed}.")

@@ -12,7 +12,7 @@ from pathlib import Path
 from trainer.contract import preset as presets
 from trainer.contract.machine import load_machine
 from trainer.contract.problems import Problem, Problems
-from trainer.contract.rundir import EXIT_DONE, Request, RunDir
+from trainer.contract.rundir import EXIT_DONE, Kind, Request, RunDir
 from trainer.contract.settings import Preset
 from trainer.plan.plan import Plan, describe, examine
 from trainer.plan.sides import Known
@@ -42,10 +42,20 @@ def check(options: Namespace) -> int:
     return outcome[0]
 
 
+def preflight(options: Namespace) -> int:
+    """`--preflight`: climb the ladder and wait; 0 where no rung is red, else 4."""
+    with _told_on_stderr() as outcome:
+        preset, _ = _checked(options)
+        run = jobs.start(preset, runs=_runs(options), kind="preflight")
+        print(f"Run folder: {run.path}", flush=True)
+        return follow(run)
+    return outcome[0]
+
+
 def resume(options: Namespace) -> int:
     """`--resume RUN`: go on with a run, with the settings that `--set` changes, and wait. RUN as for `--stop`."""
     with _told_on_stderr() as outcome:
-        run = _run(options.resume, options)
+        run = _run(options.resume, options, kind="training")
         step = jobs.resume(run, options.set)
         tell(f"Run folder: {run.path}\nGoing on after step {step}.")
         return follow(run, new_only=True)
@@ -89,9 +99,9 @@ COMMANDS: dict[str, Callable[[Namespace], int]] = {
 """Option that names a run -> what it does."""
 
 
-def _run(name: str, options: Namespace) -> RunDir:
-    """The run that is meant; Problems where there is none of that name."""
-    run = jobs.find(name, _runs(options))
+def _run(name: str, options: Namespace, kind: Kind | None = None) -> RunDir:
+    """The run that is meant, "latest" being one of this kind; Problems where there is none of that name."""
+    run = jobs.find(name, _runs(options), kind)
     if run is None:
         names = ", ".join(found.id for found in jobs.running(_runs(options))) or "none"
         raise Problems([Problem("run", f"there is no run {name!r}", f"running now: {names}")])

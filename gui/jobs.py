@@ -11,8 +11,9 @@ from pathlib import Path
 from trainer.contract import families
 from trainer.contract import preset as presets
 from trainer.contract.machine import load_machine
+from trainer.contract.parse import parse_gpus
 from trainer.contract.problems import Problem, Problems
-from trainer.contract.rundir import Request, RunDir, RunState, find_runs, write_whole
+from trainer.contract.rundir import Kind, Request, RunDir, RunState, find_runs, write_whole
 from trainer.contract.settings import Preset
 
 from .continuing import AT_WORK, Interrupted, discard, extend, interrupted, look_ahead, resume
@@ -31,18 +32,22 @@ def default_runs() -> Path:
     return load_machine(ROOT).runs
 
 
-def start(preset: Preset, name: str = "", runs: Path | None = None) -> RunDir:
+def start(preset: Preset, name: str = "", runs: Path | None = None, kind: Kind = "training") -> RunDir:
     """Make a run folder, write the resolved preset into it and launch the trainer; returns at once.
 
-    `name` names the adapter and the run; "" takes the preset's. Problems where the preset cannot be resolved or the
+    `name` names the adapter and the run; "" takes the preset's. A `kind` of "preflight" climbs the ladder, on the first
+    of several GPUs, and its folder's name says so. Problems where the preset cannot be resolved or the
     runs folder cannot be written: the preset's contents are for `plan.make_plan` to check, before."""
     resolved = resolve(preset, name)
+    if kind == "preflight":
+        resolved = presets.with_values(resolved, {"hardware.gpus": parse_gpus(resolved.hardware.gpus)[0]})
     chosen = devices(resolved.hardware.gpus)
     folder = Path(runs) if runs is not None else default_runs()
     try:
-        run = RunDir.create(folder.resolve(), str(resolved.saving.name))
+        words = [str(resolved.saving.name), *([kind] if kind != "training" else [])]
+        run = RunDir.create(folder.resolve(), "-".join(words))
         write_whole(run.preset, presets.dumps(resolved))
-        run.update_state(preset_title=resolved.about.title)
+        run.update_state(preset_title=resolved.about.title, kind=kind)
         launch(run, command(run, chosen, threads(resolved, chosen)), environment(resolved, chosen))
     except OSError as error:
         fix = "choose another folder with --runs, or make room or rights there"
@@ -103,13 +108,20 @@ def _state(run: RunDir) -> str:
         return "interrupted"
 
 
-def find(name: str, runs: Path | None = None) -> RunDir | None:
-    """The run that a person means: a folder, a run's id, the newest whose id begins so, or "latest"."""
+def _kind(run: RunDir) -> Kind | None:
+    try:
+        return run.read_state().kind
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def find(name: str, runs: Path | None = None, kind: Kind | None = None) -> RunDir | None:
+    """The run that a person means: a folder, a run's id, the newest whose id begins so, or "latest" (of a `kind`)."""
     path = Path(name)
     if (path / "run.json").is_file():
         return RunDir(path.resolve())
     found = find_runs(Path(runs) if runs is not None else default_runs())
     if name == "latest":
-        return found[0] if found else None
+        return next((run for run in found if kind is None or _kind(run) == kind), None)
     exact = [run for run in found if run.id == name]
     return next(iter([*exact, *(run for run in found if name and run.id.startswith(name))]), None)

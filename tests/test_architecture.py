@@ -41,6 +41,7 @@ LAYERS = {
     "rescue": 6,
     "course": 7,
     "run": 8,
+    "preflight": 9,
     "tools": 9,
 }
 """Room -> height: a room imports only what lies lower (or itself)."""

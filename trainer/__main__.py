@@ -10,6 +10,7 @@ import os
 import sys
 import time
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,8 +22,10 @@ from trainer.contract.problems import Problems, RunEnded
 from trainer.contract.rundir import (
     EXIT_CRASHED,
     EXIT_DONE,
+    EXIT_RED,
     EXIT_SETTINGS,
     EXIT_STOPPED,
+    Kind,
     RunDir,
     State,
     process_start,
@@ -95,12 +98,8 @@ def _train(run: KeptRun, began: float, step: int, again: bool) -> int:
     if again:
         fan(Resumed(step=step))
     try:
-        from trainer.run import train
-
         with kept_awake(wanted(run), fan):
-            result = train(run, fan)
-        end = End(*ENDS[result.how])
-        last: Event = Finished(step=result.step, how=result.how, file=result.file, seconds=time.time() - began)
+            end, last = WORK[run.read_state().kind](run, fan, began)
     except EndedAtOnce:
         run.patience_s = 0.0
         end, last = ended_at_once(run, counter.step, time.time() - began)
@@ -121,6 +120,29 @@ def _train(run: KeptRun, began: float, step: int, again: bool) -> int:
         run.close(fan)
         before_the_loop.leave()
     return end.exit_code
+
+
+def _training(run: KeptRun, fan: Fan, began: float) -> tuple[End, Event]:
+    """The run itself."""
+    from trainer.run import train
+
+    result = train(run, fan)
+    last = Finished(step=result.step, how=result.how, file=result.file, seconds=time.time() - began)
+    return End(*ENDS[result.how]), last
+
+
+def _preflight(run: KeptRun, fan: Fan, began: float) -> tuple[End, Event]:
+    """The ladder before a run; red is an exit code of its own."""
+    from trainer.preflight.ladder import climb
+    from trainer.report.preflight import HTML_FILE
+
+    report = climb(run, fan)
+    code = EXIT_RED if report.verdict == "red" else EXIT_DONE
+    return End("done", code, report.headline), Finished(how="done", file=HTML_FILE, seconds=time.time() - began)
+
+
+WORK: dict[Kind, Callable[[KeptRun, Fan, float], tuple[End, Event]]] = {"training": _training, "preflight": _preflight}
+"""What `run.json` says is to be done with the folder's preset -> what does it."""
 
 
 def _other_process(run: RunDir) -> int:

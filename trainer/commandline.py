@@ -26,12 +26,14 @@ examples:
   python launch.py --preset presets/demo.toml                 train the demo
   python launch.py --preset my.toml --set network.rank=8 training.seed=7 --name try-2
   python launch.py --preset my.toml --check                   what would be trained, without training
+  python launch.py --preset my.toml --preflight               whether it can learn, before hours are spent
   python launch.py --pause latest                             free the GPU; --resume latest goes on exactly
   python launch.py --resume latest                            go on with the newest run, from its last full state
   python launch.py --help network.rank                        what a setting does
 
 a value that begins with a dash is written with an equals sign: --name=-x
-exit codes: 0 done, 1 crashed, 2 bad settings or arguments, 3 bad data or model, 130 stopped or paused by the user
+exit codes: 0 done, 1 crashed, 2 bad settings or arguments, 3 bad data or model, 4 red preflight, 130 stopped or paused
+by the user
 """
 
 
@@ -67,6 +69,11 @@ def build_parser() -> argparse.ArgumentParser:
         help="change settings of the preset; values are read as TOML, or as text where they are none",
     )
     train.add_argument("--check", action="store_true", help="check everything and print the plan; trains nothing")
+    train.add_argument(
+        "--preflight",
+        action="store_true",
+        help="climb the ladder first: one image, a few, the base model, the learning rate, speed; about a minute",
+    )
     train.add_argument("--name", help="name of the adapter and the run")
     of_a_run = parser.add_argument_group(
         "a run that is there", "RUN is its folder, its name, the beginning of it, or latest."
@@ -120,11 +127,13 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     if len(actions) > 1:
         parser.error(f"--{actions[0]} and --{actions[1]} cannot be used together")
     if options.preset is None:
-        for name, given in (("--check", options.check), ("--name", options.name)):
-            if given:
-                parser.error(f"{name} needs --preset FILE")
+        for name in ("check", "preflight", "name"):
+            if getattr(options, name):
+                parser.error(f"--{name} needs --preset FILE")
         if options.set and options.resume is None:
             parser.error("--set needs --preset FILE or --resume RUN")
+    if options.check and options.preflight:
+        parser.error("--check and --preflight cannot be used together")
     if options.help == "":
         parser.print_help(sys.stdout)
         parser.exit(DONE)

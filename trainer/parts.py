@@ -173,6 +173,10 @@ class Network(Protocol):
         """Frobenius norm of all that the adapter adds to the model's weights, on their device: not yet read."""
         ...
 
+    def changes(self) -> Iterator[tuple[str, Tensor, Tensor]]:
+        """Of each layer: its part, what the adapter adds to the layer's weight, and that weight."""
+        ...
+
     def facts(self) -> Iterator[tuple[str, str]]:
         """`ss_network_*` metadata of the file."""
         ...

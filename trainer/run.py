@@ -74,11 +74,11 @@ def _train(bench: Bench) -> Result:
     return train_with(bench, Trained(network, optimizer, update), make_loader(bench, sources), previews)
 
 
-def set_up(run: RunDir, emit: Fan) -> Bench:
-    """Check everything, join the other processes, load the model."""
+def set_up(run: RunDir, emit: Fan, vary: Callable[[Preset], Preset] = lambda preset: preset) -> Bench:
+    """Check everything, join the other processes, load the model. `vary`: what is trained instead of the preset."""
     emit(Phase(text="checking settings and images"))
     known = Known(load_machine(ROOT).cache, of_run(run.path))
-    _, recognised, plan = examine(presets.load(run.preset), known=known)
+    _, recognised, plan = examine(vary(presets.load(run.preset)), known=known)
     device, ranks = machines.join(plan.preset)
     threads = machines.make_repeatable(device, machines.threads_wanted(plan.preset))
     for note in plan.notes:

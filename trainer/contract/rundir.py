@@ -21,7 +21,7 @@ Kind = Literal["training", "preflight"]
 SAME_START_S = 10.0
 """Two readings of one process's start time differ by less, even where the clock was set meanwhile (WSL, NTP)."""
 
-EXIT_DONE, EXIT_CRASHED, EXIT_SETTINGS, EXIT_DATA, EXIT_STOPPED = 0, 1, 2, 3, 130
+EXIT_DONE, EXIT_CRASHED, EXIT_SETTINGS, EXIT_DATA, EXIT_RED, EXIT_STOPPED = 0, 1, 2, 3, 4, 130
 
 
 def write_whole(path: Path, data: bytes | str, sync: bool = False) -> None:

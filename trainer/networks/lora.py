@@ -160,6 +160,12 @@ class LoRA:
         squares = [layer.squared_norm() for layer in self.layers.values()]
         return torch.stack(squares).sum().clamp_min(0.0).sqrt() if squares else torch.zeros(())
 
+    def changes(self) -> Iterator[tuple[str, Tensor, Tensor]]:
+        """Of each layer: its part, what the adapter adds to the layer's weight, and that weight."""
+        for layer in self.layers.values():
+            base: Any = layer.layer[0]
+            yield layer.part, layer.update(), base.weight
+
     def facts(self) -> Iterator[tuple[str, str]]:
         """`ss_network_*` metadata, as Kohya's networks.lora writes it."""
         rank, alpha, conv_rank, conv_alpha = self._ranks

@@ -85,28 +85,30 @@ def line_chart(
     title: str,
     height_px: int = 240,
     log: bool = False,
+    log_x: bool = False,
     x_name: str = "step",
     x_end: float = 0.0,
     empty: str = "nothing yet",
 ) -> str:
-    """A chart as HTML. `log`: logarithmic y axis (values that are not above 0 are left out). `x_end`: the x axis
-    reaches at least so far, so that a running curve grows into its chart. All text is escaped here."""
-    shown = [_cleaned(one, log) for one in series]
+    """A chart as HTML. `log`, `log_x`: logarithmic y and x axis (values that are not above 0 are left out). `x_end`:
+    the x axis reaches at least so far, so that a running curve grows into its chart. All text is escaped here."""
+    shown = [_cleaned(one, log, log_x) for one in series]
     shown = [one for one in shown if one.points]
     keys = "".join(f'<span class="key {one.kind}" {_ink(one)}>{escape(one.name)}</span>' for one in shown if one.name)
     head = f"<figcaption><b>{escape(title)}</b>{keys}</figcaption>"
     if not shown:
         body = f'<div class="none">{escape(empty)}</div>'
     else:
-        x_axis, y_axis = _x_axis(shown, x_end), _y_axis(shown, log)
+        x_axis, y_axis = _x_axis(shown, x_end, log_x), _y_axis(shown, log)
         body = _svg(shown, x_axis, y_axis) + _labels(x_axis, y_axis, x_name) + _readouts(shown, x_axis, x_name)
     label = escape(title, quote=True)
     plot = f'<div class="plot" style="height:{height_px}px" role="img" aria-label="{label}">{body}</div>'
     return f'<figure class="chart">{head}{plot}</figure>'
 
 
-def _cleaned(one: Series, log: bool) -> Series:
-    fits = [(x, y) for x, y in one.points if math.isfinite(x) and math.isfinite(y) and (y > 0 or not log)]
+def _cleaned(one: Series, log: bool, log_x: bool) -> Series:
+    finite = [(x, y) for x, y in one.points if math.isfinite(x) and math.isfinite(y)]
+    fits = [(x, y) for x, y in finite if (y > 0 or not log) and (x > 0 or not log_x)]
     return Series(one.name, fits, one.kind, one.ink)
 
 
@@ -114,9 +116,11 @@ def _ink(one: Series) -> str:
     return f'style="--ink:var(--c{one.ink})"'
 
 
-def _x_axis(series: Sequence[Series], x_end: float) -> _Axis:
+def _x_axis(series: Sequence[Series], x_end: float, log: bool = False) -> _Axis:
     low = min(one.points[0][0] for one in series)
     high = max(max(one.points[-1][0] for one in series), x_end)
+    if log:
+        return _Axis(low, high if high > low else 10.0 * low, log=True)
     return _Axis(min(low, 0.0 if low <= 0.1 * high else low), high if high > low else low + 1.0)
 
 
@@ -193,6 +197,10 @@ def _y_ticks(axis: _Axis) -> list[float]:
     return log_ticks(axis.low, axis.high) if axis.log else ticks(axis.low, axis.high, 4)
 
 
+def _x_ticks(axis: _Axis) -> list[float]:
+    return log_ticks(axis.low, axis.high) if axis.log else ticks(axis.low, axis.high, 5)
+
+
 def _labels(x_axis: _Axis, y_axis: _Axis, x_name: str) -> str:
     y_text = "".join(
         f'<span class="tick y" style="bottom:{100 * y_axis.place(tick):.2f}%">{number(tick)}</span>'
@@ -200,7 +208,7 @@ def _labels(x_axis: _Axis, y_axis: _Axis, x_name: str) -> str:
     )
     x_text = "".join(
         f'<span class="tick x" style="left:{100 * x_axis.place(tick):.2f}%">{number(tick)}</span>'
-        for tick in ticks(x_axis.low, x_axis.high, 5)
+        for tick in _x_ticks(x_axis)
     )
     return f'{y_text}{x_text}<span class="axis">{escape(x_name)}</span>'
 
@@ -227,5 +235,5 @@ def _near(one: Series, x: float, x_axis: _Axis) -> float | None:
     """The value at the point nearest to x, unless that is further away than a column."""
     at = bisect_left(one.points, x, key=lambda point: point[0])
     close = min(one.points[max(0, at - 1) : at + 1], key=lambda point: abs(point[0] - x))
-    reach = (x_axis.high - x_axis.low) / COLUMNS
-    return close[1] if abs(close[0] - x) <= reach or one.kind == "line" else None
+    away = abs(x_axis.place(close[0]) - x_axis.place(x))
+    return close[1] if away <= 1 / COLUMNS or one.kind == "line" else None
