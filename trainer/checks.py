@@ -12,7 +12,7 @@ from typing import Any
 
 from torch import Tensor
 
-from trainer.contract.events import Validated, Warned
+from trainer.contract.events import Noted, Validated, Warned
 from trainer.plan import curve, names
 from trainer.plan.plan import Plan
 from trainer.validation.measure import Result
@@ -109,6 +109,18 @@ class Checker:
         self.stopping.restore(state)
         self._kept_step = int(state.get("kept_step", state["lowest_step"]))
         self.story.restore(state.get("story", {}))
+        if self._acts and self.stopping.waited >= self.stopping.patience:
+            self.stopping.waited = 0  # the run had ended by it, and was asked to go on
+
+    def tidy(self, after: int) -> None:
+        """Before the first step of this process, with `after` steps done by others: one that was killed may have left
+        the file of a lower loss that this one does not know of yet. It does not count until its step comes again."""
+        aside = self.keeper.set_aside_lowest(self._kept_step) if self.ranks.main else ""
+        if aside:
+            text = f"{self.keeper.lowest.name} was of a step that is done again: it is kept as {aside}"
+            self.emit(Noted(step=after, text=text, setting="validation.stop"))
+        if not self.keeper.lowest.is_file():
+            self._kept_step = 0
 
     @property
     def kept_step(self) -> int:

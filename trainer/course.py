@@ -100,7 +100,8 @@ def train_with(bench: Bench, trained: Trained, loader: Loader, previews: Preview
             if ranks.main:
                 keeper.save(step)
 
-    states = States(bench.run, Held(network.modules, optimizer, update.scaler, checker), plan, emit)
+    overflows = loop.Overflows()
+    states = States(bench.run, Held(network.modules, optimizer, update.scaler, checker, overflows), plan, emit)
 
     def keep_state(step: int) -> None:
         if ranks.main:
@@ -115,6 +116,7 @@ def train_with(bench: Bench, trained: Trained, loader: Loader, previews: Preview
         return file
 
     after = states.restore()
+    checker.tidy(after)
     if previews and after:
         previews.remember(event for event in read(bench.run.events) if isinstance(event, Sampled))
     control = Control(bench.run, ranks, turns(bench, after))
@@ -142,6 +144,7 @@ def train_with(bench: Bench, trained: Trained, loader: Loader, previews: Preview
         fp16=plan.preset.precision.compute == "fp16",
         late=bench.device.type != "cpu",
         state=keep_state,
+        overflows=overflows,
     )
     try:
         how, step = loop.train(parts, plan.steps, after)

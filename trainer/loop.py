@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from trainer.contract.events import Event, StepDone, Warned
@@ -19,6 +19,22 @@ How = Literal["done", "stopped", "paused", "stopped early"]
 
 OVERFLOWS_IN_A_ROW = 25
 """So often fp16's loss scale is halved, from 65,536 to a thousandth and less: more is no matter of scale."""
+
+
+@dataclass
+class Overflows:
+    """Updates that fp16 skipped: in all, and since the last one that was done."""
+
+    skipped: int = 0
+    in_a_row: int = 0
+
+    def state(self) -> dict[str, Any]:
+        """What a resumed run needs; plain values."""
+        return asdict(self)
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take what `state` gave."""
+        self.skipped, self.in_a_row = int(state["skipped"]), int(state["in_a_row"])
 
 
 @dataclass(frozen=True)
@@ -43,6 +59,7 @@ class Parts:
     fp16: bool = False
     late: bool = False
     state: Callable[[int], None] = lambda step: None
+    overflows: Overflows = field(default_factory=Overflows)
 
 
 def train(parts: Parts, steps: Steps, after: int = 0) -> tuple[How, int]:
@@ -97,7 +114,6 @@ class Metrics:
         self._parts, self._steps = parts, steps
         self._held: tuple[int, Outcome, dict[str, float]] | None = None
         self._clock = time.perf_counter()
-        self.skipped = self._in_a_row = 0
 
     def start_clock(self) -> None:
         """The time until now belongs to no step."""
@@ -135,13 +151,14 @@ class Metrics:
 
     def _look_at(self, step: int, loss: float, norm: float) -> None:
         """Under fp16 an overflow is expected now and then: its step is skipped, counted and told."""
+        count = self._parts.overflows
         if math.isfinite(loss) and math.isfinite(norm):
-            self._in_a_row = 0
+            count.in_a_row = 0
             return
-        self._in_a_row += 1
-        if not self._parts.fp16 or self._in_a_row >= OVERFLOWS_IN_A_ROW:
+        count.in_a_row += 1
+        if not self._parts.fp16 or count.in_a_row >= OVERFLOWS_IN_A_ROW:
             raise LossNotFinite(step, loss, norm)
-        self.skipped += 1
-        if self.skipped in (1, 10, 100, 1000):
-            text = f"{self.skipped} update(s) skipped so far because fp16 overflowed; the loss scale was lowered"
+        count.skipped += 1
+        if count.skipped in (1, 10, 100, 1000):
+            text = f"{count.skipped} update(s) skipped so far because fp16 overflowed; the loss scale was lowered"
             self._parts.emit(Warned(step=step, text=text, setting="precision.compute"))

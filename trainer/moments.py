@@ -7,12 +7,14 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
 from safetensors.torch import load
 
 from trainer.contract.events import Event, Sampled, Saved, Warned
-from trainer.contract.rundir import RunDir, Whole
+from trainer.contract.families.base import read_header
+from trainer.contract.rundir import RunDir, Whole, replace_file
 from trainer.optim.optimizers import weights_for_use
 from trainer.parts import Network
 from trainer.plan import names
@@ -66,6 +68,22 @@ class Keeper:
         """The adapter of the lowest validation loss so far, always under the same name."""
         self._write(step, names.lowest_file(self.name), "lowest validation loss")
 
+    @property
+    def lowest(self) -> Path:
+        """Where the adapter of the lowest validation loss lies, if it does."""
+        return self.run.path / names.lowest_file(self.name)
+
+    def set_aside_lowest(self, step: int) -> str:
+        """Give the file of the lowest loss, where it is not of `step`, the name of its own step; that name, or ""."""
+        try:
+            its_step = int(read_header(self.lowest)[1]["ss_steps"])
+        except (OSError, ValueError, KeyError):
+            return ""
+        if its_step == step:
+            return ""
+        replace_file(self.lowest, self.run.path / names.step_file(self.name, its_step))
+        return names.step_file(self.name, its_step)
+
     def save_final(self, step: int) -> str:
         """The adapter as it is now, under its own name; returns the file's name."""
         return self._write(step, names.final_file(self.name), "final")
@@ -75,7 +93,7 @@ class Keeper:
         nothing is lost; returns the final file's name."""
         self._write(step, names.step_file(self.name, step), "in between")
         name, began = names.final_file(self.name), time.monotonic()
-        data = self.run.get(self.run.path / names.lowest_file(self.name))
+        data = self.run.get(self.lowest)
         weights_step = None if lowest_step == step else lowest_step
         return self._put(
             data, Saved(step=step, file=name, bytes=len(data), what="final", weights_step=weights_step), began

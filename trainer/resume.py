@@ -10,7 +10,7 @@ from typing import Any
 from trainer.contract import checkpoints
 from trainer.contract import preset as presets
 from trainer.contract.events import Event, Noted, Warned
-from trainer.contract.rundir import RunDir, write_whole
+from trainer.contract.rundir import RunDir, Whole
 from trainer.plan.changes import Moment, kept_preset, marks, review
 from trainer.plan.draws import digest
 from trainer.plan.plan import Plan
@@ -77,5 +77,5 @@ class States:
     def _keep_preset(self) -> None:
         """The preset of the states, once for each process: `preset.toml` may be changed before the run goes on."""
         if not self._preset_kept:
-            write_whole(checkpoints.preset_file(self.run), presets.dumps(self.plan.preset))
+            self.run.put(checkpoints.preset_file(self.run), Whole(presets.dumps(self.plan.preset).encode()))
             self._preset_kept = True

@@ -6,12 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from safetensors.torch import save_file
 from whole_runs import of_kind, same_bits, tensors
 
 from gui import continuing, jobs
+from trainer.__main__ import main
 from trainer.contract import checkpoints
 from trainer.contract import preset as presets
-from trainer.contract.events import Noted, StepDone, Warned
+from trainer.contract.events import Finished, Noted, StepDone, Warned
 from trainer.contract.problems import Problems
 from trainer.contract.rundir import RunDir
 
@@ -22,8 +24,6 @@ CONSTANT = {"schedule.name": "constant", "schedule.warmup": 0, "hardware.keep_aw
 @pytest.fixture(autouse=True)
 def here(monkeypatch: pytest.MonkeyPatch) -> None:
     """What `jobs.resume` would launch is done in this process, which is alive in any case."""
-    from trainer.__main__ import main
-
     monkeypatch.setattr(continuing, "launch", lambda run, argv, environ: main(argv[-2:]))
     monkeypatch.setattr(continuing, "alive", lambda run: False)
 
@@ -123,3 +123,40 @@ def test_interrupted_runs_are_found_and_can_be_discarded(train_here: Train, tmp_
             impossible(run)
     with pytest.raises(Problems, match="nothing to discard"):
         jobs.discard(train_here())
+
+
+def test_a_lowest_file_from_steps_that_are_lost_does_not_count(train_here: Train) -> None:
+    """As after a kill: the file is of step 5, the newest state of step 3."""
+    changes = {**CONSTANT, "training.length": "6 steps", "validation.split": "4 images", "validation.every": "3 steps"}
+    changes |= {"validation.timesteps": 1, "validation.stop": "stop and keep the lowest"}
+    run = train_here(changes, before=lambda run: run.request("pause", "3"))
+    lowest = run.path / "zorb-lowest-validation-loss.safetensors"
+    save_file(tensors(run, "zorb-step00000003.safetensors"), lowest, {"ss_steps": "5"})
+    run.request("pause", "4")
+    main(["trainer", str(run.path)])
+    assert run.read_state().state == "paused"
+    assert not lowest.exists() and (run.path / "zorb-step00000005.safetensors").is_file()
+    assert any("was of a step that is done again" in event.text for event in of_kind(run, Noted))
+    jobs.resume(run)
+    assert run.read_state().state == "done", run.read_state().cause
+
+
+def test_a_run_that_stopped_early_waits_anew_when_it_is_asked_to_go_on(train_here: Train) -> None:
+    changes = {"validation.split": "4 images", "validation.every": "1 step", "validation.timesteps": 1}
+    changes |= {"validation.patience": 2, "validation.min_improvement": 99.0, "validation.stop": "stop"}
+    run = train_here({**CONSTANT, **changes, "training.length": "9 steps"})
+    assert [event.how for event in of_kind(run, Finished)] == ["stopped early"] and steps(run) == [1, 2]
+    jobs.resume(run)
+    assert of_kind(run, Finished)[-1].how == "stopped early" and steps(run) == [1, 2, 3, 4]
+    jobs.resume(run, ["validation.stop=report only"])
+    assert of_kind(run, Finished)[-1].how == "done" and steps(run) == list(range(1, 10))
+
+
+def test_what_fp16_skipped_is_counted_on(train_here: Train) -> None:
+    changes = {**CONSTANT, "precision.compute": "fp16", "training.length": "4 steps"}
+    run = train_here(changes, before=lambda run: run.request("pause", "2"))
+    facts = checkpoints.read_facts(checkpoints.newest(run).path)
+    kept = dict(facts["overflows"]["dict"])
+    assert kept.keys() == {"skipped", "in_a_row"}
+    skipped = [event for event in of_kind(run, Warned) if "skipped so far" in event.text]
+    assert (kept["skipped"] > 0) == bool(skipped)

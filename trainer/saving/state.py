@@ -44,6 +44,7 @@ class Held:
     optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler | None
     stopping: Memory
+    overflows: Memory | None = None
 
 
 class Packer:
@@ -126,6 +127,7 @@ def write_state(run: RunDir, step: int, held: Held, recipe: Mapping[str, Any]) -
         "optimizer": _optimizer_tree(held.optimizer, packer),
         "scaler": packer.pack(held.scaler.state_dict(), "scaler", cpu) if held.scaler else None,
         "stopping": packer.pack(held.stopping.state(), "stopping", cpu),
+        "overflows": packer.pack(held.overflows.state(), "overflows", cpu) if held.overflows else None,
     }
     path = checkpoints.path_of(run, step)
     content = TensorFile(packer.tensors, {checkpoints.FACTS: json.dumps(facts)})
@@ -148,6 +150,8 @@ def read_state(path: Path, held: Held) -> int:
     if held.scaler:
         held.scaler.load_state_dict(unpacker.unpack(facts["scaler"], cpu))
     held.stopping.restore(unpacker.unpack(facts["stopping"], cpu))
+    if held.overflows and facts.get("overflows"):  # an older version did not keep them
+        held.overflows.restore(unpacker.unpack(facts["overflows"], cpu))
     return int(facts["step"])
 
 

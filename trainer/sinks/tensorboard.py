@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from tensorboard.compat.proto.event_pb2 import Event as Record
+from tensorboard.compat.proto.event_pb2 import SessionLog
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
-from trainer.contract.events import Event, Likened, Sampled, StepDone, Timing, Validated
+from trainer.contract.events import Event, Likened, RunStarted, Sampled, StepDone, Timing, Validated
 
 
 class TensorBoard:
@@ -22,12 +23,20 @@ class TensorBoard:
 
     def write(self, event: Event) -> None:
         """Record the event's figures or pictures."""
+        if isinstance(event, RunStarted):
+            self._begin(event)
         values = [Summary.Value(tag=tag, simple_value=value) for tag, value in scalars(event).items()]
         if isinstance(event, Sampled):
             values += [self._picture(i, name) for i, name in enumerate(event.files)]
         if values:
             record = Record(wall_time=event.time, step=event.step, summary=Summary(value=values))
             self._writer.add_event(record)
+
+    def _begin(self, event: RunStarted) -> None:
+        """Tell readers to forget what an earlier process wrote of the steps that come now: they are done again."""
+        again = event.step + 1 if event.step else 0
+        start = SessionLog(status=SessionLog.START)
+        self._writer.add_event(Record(wall_time=event.time, step=again, session_log=start))
 
     def _picture(self, number: int, name: str) -> Summary.Value:
         from PIL import Image

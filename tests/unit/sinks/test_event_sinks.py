@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from trainer.contract.events import Event, Phase, Sampled, StepDone, Timing, Validated, Warned
+from trainer.contract.events import Event, Phase, RunStarted, Sampled, StepDone, Timing, Validated, Warned
 from trainer.sinks.console import ConsoleLines
 from trainer.sinks.fan import Fan
 from trainer.sinks.tensorboard import TensorBoard
@@ -99,6 +99,21 @@ def test_tensorboard_reads_what_we_write(tmp_path: Path) -> None:
     assert read.Scalars("images_per_second")[0].value == pytest.approx(0.8)
     assert "memory_gb/host_total" not in read.Tags()["scalars"], "it never changes"
     assert read.Images("samples/00")[0].width == 16
+
+
+def test_tensorboard_forgets_the_steps_that_a_resumed_run_does_again(tmp_path: Path) -> None:
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    for after, numbers in ((0, (1, 2, 4)), (2, (3, 4))):
+        sink = TensorBoard(tmp_path)
+        sink.write(
+            RunStarted(time=1.0, step=after, name="x", total_steps=4, steps_per_epoch=2, total_epochs=2, images=4)
+        )
+        for number in numbers:
+            sink.write(step(number))
+        sink.close()
+    read = accumulator.EventAccumulator(str(tmp_path / "tensorboard"))
+    read.Reload()
+    assert [row.step for row in read.Scalars("loss/train")] == [1, 2, 3, 4]
 
 
 def test_the_console_log_says_each_thing_once(capsys: pytest.CaptureFixture[str]) -> None:
