@@ -12,14 +12,16 @@ from typing import get_args
 
 from trainer.contract import checkpoints
 from trainer.contract import preset as presets
+from trainer.contract.machine import load_machine
 from trainer.contract.problems import Problem, Problems
 from trainer.contract.rundir import EXIT_STOPPED, Request, RunDir, RunState, find_runs, write_whole
 from trainer.contract.settings import ITEMS, Preset, SameAs
 from trainer.plan import names
 from trainer.plan.changes import Change, Moment, kept_preset, review
 from trainer.plan.plan import examine
+from trainer.plan.sides import Known, of_run
 
-from .launching import command, devices, environment, threads
+from .launching import ROOT, command, devices, environment, threads
 from .processes import alive, launch
 from .watch import last_step
 
@@ -69,7 +71,8 @@ def _look_ahead(run: RunDir, assignments: Sequence[str]) -> Continuation:
     _refuse(run, state, step)
     if not assignments and state.state != "done":
         return Continuation(step, state.total_steps, preset)
-    changed, _, plan = examine(_changed(preset, assignments))
+    known = Known(load_machine(ROOT).cache, of_run(run.path))
+    changed, _, plan = examine(_changed(preset, assignments), known=known)
     if state.state == "done" and plan.steps.total <= step:
         why = f"{run.id} is done: it has {step:,} steps, and training.length says {plan.steps.total:,}"
         raise Problems([Problem("run", why, f'to extend it: --set training.length="{2 * step} steps", or more')])

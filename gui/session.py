@@ -18,7 +18,7 @@ from gui.values import collect, fill, number_text, read
 from trainer.contract import catalog, rules
 from trainer.contract.families import Family, Recognised, by_name, default_family, recognise
 from trainer.contract.machine import machine_file
-from trainer.contract.preset import absolute_paths, resolve, value_at, with_values
+from trainer.contract.preset import absolute_paths, resolve, value_at, why_off, with_values
 from trainer.contract.problems import Problem, Problems
 from trainer.contract.rundir import write_whole
 from trainer.contract.settings import BY_PATH, ITEMS, ByFamily, Preset, Rule, SameAs, UsualPrompts
@@ -203,12 +203,7 @@ def _offer(path: str, text: str, full: Preset) -> dict[str, str]:
 
 def off(preset: Preset) -> dict[str, str]:
     """Setting path -> why it has no effect now."""
-    needing = ((item.path, item.setting.needs) for item in ITEMS if item.setting.needs)
-    return {
-        path: need.why
-        for path, need in needing
-        if not need.met_by(value_at(preset, need.path)) and not (need.or_set and value_at(preset, need.or_set))
-    }
+    return {item.path: why for item in ITEMS if (why := why_off(preset, item))}
 
 
 def hints(full: Preset, family: Family) -> dict[str, str]:

@@ -14,6 +14,9 @@ from trainer.contract.rundir import RunDir, Whole
 from trainer.plan.changes import Moment, kept_preset, marks, review
 from trainer.plan.draws import digest
 from trainer.plan.plan import Plan
+from trainer.plan.sides import NAME as SPLIT
+from trainer.plan.sides import keep_for_run
+from trainer.plan.split import sides_of
 from trainer.saving.state import Held, read_state, write_state
 
 
@@ -38,6 +41,7 @@ class States:
             write_state(self.run, step, self.held, self._recipe())
             self._last = step
             self._keep_preset()
+            self._keep_split()
         except Exception as error:
             traceback.print_exc()
             text = f"the full state of step {step} could not be saved: {str(error).strip() or type(error).__name__}"
@@ -73,6 +77,11 @@ class States:
     def _recipe(self) -> dict[str, Any]:
         images = digest(*((image.key, image.bytes) for image in self.plan.images)).hex()
         return {"settings": marks(self.plan.preset), "images": images, "total": self.plan.steps.total}
+
+    def _keep_split(self) -> None:
+        """The split that the run began with, should its file have been deleted meanwhile."""
+        if not (self.run.path / SPLIT).is_file():
+            keep_for_run(self.run.path, sides_of(self.plan.images, self.plan.division))
 
     def _keep_preset(self) -> None:
         """The preset of the states, once for each process: `preset.toml` may be changed before the run goes on."""

@@ -96,6 +96,14 @@ def value_at(preset: Preset, path: str) -> Any:
     return getattr(getattr(preset, section), name)
 
 
+def why_off(preset: Preset, item: Item) -> str:
+    """Why the setting has no effect beside the preset's others; "" where it has one."""
+    needs = item.setting.needs
+    if needs is None or needs.met_by(value_at(preset, needs.path)):
+        return ""
+    return "" if needs.or_set and value_at(preset, needs.or_set) else needs.why
+
+
 def to_values(preset: Preset) -> Values:
     """Nested plain values; settings that still follow a rule are left out."""
     values: Values = {}

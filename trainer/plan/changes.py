@@ -51,6 +51,7 @@ RULES: dict[str, tuple[Kind, str]] = {
     "memory.caption_variants": ("told", "the captions are drawn from other variants from here on"),
     "validation": ("free", FREE + "; when a run ends early may change"),
     "validation.split": ("refused", "images that were trained on would be held out: their loss could not be believed"),
+    "validation.folder": ("refused", "the checks before and after could not be compared"),
     "validation.timesteps": ("refused", "the checks before and after could not be compared"),
     "sampling": ("free", FREE),
     "saving": ("free", FREE),
@@ -132,8 +133,7 @@ def review(then: Mapping[str, str], old: Preset | None, new: Preset, at: Moment)
 
 def _counts(path: str, preset: Preset) -> bool:
     """Whether the setting has an effect beside the preset's others."""
-    needs = BY_PATH[path].setting.needs
-    return needs is None or needs.met_by(presets.value_at(preset, needs.path))
+    return not presets.why_off(preset, BY_PATH[path])
 
 
 def _words(path: str, old: Mapping[str, Any], new: Preset) -> str:

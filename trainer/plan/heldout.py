@@ -76,8 +76,8 @@ def _leaks(plan: Plan) -> list[str]:
     )
     are = verb(leaks, one, more)
     return [
-        f"{len(leaks):,} {are} ({some_of(pairs, _NAMED)}): the validation loss will look better than it is. Take them "
-        "out of one of the two folders."
+        f"{len(leaks):,} {are} ({some_of(pairs, _NAMED)}): the validation loss will look better than it is. "
+        "Each should be in one of the two folders only."
     ]
 
 
@@ -110,9 +110,10 @@ def _few(plan: Plan) -> list[str]:
     count = len(plan.held_out)
     if not 0 < count < FEW:
         return []
+    are, their = verb(plan.held_out, "is", "are"), verb(plan.held_out, "its", "their")
     return [
-        f"Only {count_of(count, 'image')} {verb(plan.held_out, 'is', 'are')} held out: their loss is a rough guess at "
-        "that of other images. The ± beside it, its standard error over the images, says how rough; the samples decide."
+        f"Only {count_of(count, 'image')} {are} held out: {their} loss is a rough guess at that of other images. The ± "
+        "beside it, its standard error over the images, says how rough; the samples decide."
     ]
 
 

@@ -67,6 +67,7 @@ def test_free_settings_are_told_to_change_nothing() -> None:
         ("training.seed", 7, "order"),
         ("precision.compute", "float", "format"),
         ("validation.split", "4 images", "could not be believed"),
+        ("validation.folder", "/elsewhere", "could not be compared"),
     ],
 )
 def test_what_cannot_be_changed_is_refused_with_a_reason(path: str, value: Any, words: str) -> None:
