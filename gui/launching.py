@@ -15,6 +15,9 @@ from trainer.contract.problems import Problem, Problems
 from trainer.contract.rundir import RunDir
 from trainer.contract.settings import Preset
 
+LAUNCHER = "accelerate.commands.launch"
+"""The module that starts the trainer's processes."""
+
 ROOT = Path(__file__).resolve().parents[1]
 """The checkout: the folder of launch.py."""
 
@@ -59,7 +62,7 @@ def cores() -> int:
 def command(run: RunDir, chosen: Devices, threads: int) -> list[str]:
     """The argument list. Every option that accelerate would otherwise guess or warn about is given, and a configuration
     of our own, so that none of the computer's counts."""
-    accelerate = [sys.executable, "-m", "accelerate.commands.launch", "--quiet"]
+    accelerate = [sys.executable, "-m", LAUNCHER, "--quiet"]
     options = {
         "--config_file": str(ROOT / "trainer" / "accelerate.yaml"),
         "--num_processes": str(chosen.processes),

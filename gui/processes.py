@@ -16,16 +16,19 @@ import psutil
 
 from trainer.contract.rundir import SAME_START_S, RunDir, process_start
 
-from .launching import ROOT
+from .launching import LAUNCHER, ROOT
 
 _launchers: dict[Path, subprocess.Popen[bytes]] = {}
 """Launchers that this process started, by run folder: known before the trainer has written its own pid."""
 
 
 def launch(run: RunDir, argv: list[str], environ: Mapping[str, str]) -> None:
-    """Start a process of its own session, in the checkout, with its output in the run's console log."""
+    """Start a process of its own session, in the checkout, with its output in the run's console log.
+
+    Until the trainer has written its own pid, `run.json` has the launcher's: a run that is killed meanwhile is known to
+    be gone at once."""
     with open(run.console, "ab") as log:
-        _launchers[run.path] = subprocess.Popen(
+        launcher = subprocess.Popen(
             argv,
             cwd=ROOT,
             env=dict(environ),
@@ -34,6 +37,9 @@ def launch(run: RunDir, argv: list[str], environ: Mapping[str, str]) -> None:
             stderr=subprocess.STDOUT,
             **_own_session(),
         )
+    _launchers[run.path] = launcher
+    with contextlib.suppress(OSError, ValueError):
+        run.update_state(pid=launcher.pid, process_started=process_start(launcher.pid))
 
 
 def _own_session() -> dict[str, Any]:
@@ -74,7 +80,8 @@ def _processes(run: RunDir) -> list[psutil.Process]:
         if state.pid and abs(process_start(state.pid) - state.process_started) < SAME_START_S:
             trainer = psutil.Process(state.pid)
             above = trainer.parent()
-            is_launcher = above is not None and str(run.path) in above.cmdline()
+            words = above.cmdline() if above is not None else []
+            is_launcher = str(run.path) in words and LAUNCHER in words
             tops.append(above if above is not None and is_launcher else trainer)
     below = [child for top in tops for child in _below(top)]
     return list(dict.fromkeys([*tops, *below]))

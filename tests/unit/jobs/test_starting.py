@@ -226,6 +226,14 @@ def test_a_run_that_is_not_at_work_takes_no_request(tmp_path: Path, state: str) 
     assert run.take("sample") == "a cat" and run.take("sample") is None
 
 
+def test_a_run_that_is_killed_before_its_trainer_speaks_is_interrupted_at_once(tmp_path: Path) -> None:
+    run = made(tmp_path)
+    processes.launch(run, [sys.executable, "-c", "import time; time.sleep(60)"], os.environ)
+    assert run.current_state().state == "starting" and processes.alive(run)
+    processes.kill(run)
+    assert run.current_state().state == "interrupted" and not processes.alive(run)
+
+
 def test_importing_jobs_needs_no_torch() -> None:
     code = "import sys; sys.modules['torch'] = None\nimport gui.jobs, gui.headless, gui.console"
     done = subprocess.run([sys.executable, "-c", code], cwd=jobs.ROOT, capture_output=True, text=True, check=False)
