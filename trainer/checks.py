@@ -14,6 +14,7 @@ from torch import Tensor
 
 from trainer.contract.events import Noted, Validated, Warned
 from trainer.plan import curve, names
+from trainer.plan.draws import digest
 from trainer.plan.plan import Plan
 from trainer.validation.measure import Result
 from trainer.validation.stopping import EarlyStopping
@@ -102,10 +103,20 @@ class Checker:
 
     def state(self) -> dict[str, Any]:
         """What a resumed run needs; plain values."""
-        return {**self.stopping.state(), "kept_step": self._kept_step, "story": self.story.state()}
+        memory = {"kept_step": self._kept_step, "story": self.story.state(), "grid": self._grid()}
+        return {**self.stopping.state(), **memory}
+
+    def _grid(self) -> str:
+        """Short hash of what is measured: losses of other images or noise levels cannot be compared with these."""
+        keys = [self.plan.images[index].key for index in self.plan.held_out]
+        return digest(self.plan.preset.validation.timesteps, *keys).hex()[:16]
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Take what `state` gave; older states know less."""
+        """Take what `state` gave, unless something else is measured now; older states know less."""
+        if state.get("grid", self._grid()) != self._grid():
+            text = "Other images or noise levels are measured than before: the lowest validation loss is counted anew."
+            self.emit(Noted(text=text, setting="validation.split"))
+            return
         self.stopping.restore(state)
         self._kept_step = int(state.get("kept_step", state["lowest_step"]))
         self.story.restore(state.get("story", {}))
