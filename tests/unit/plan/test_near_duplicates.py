@@ -5,6 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
 from trainer.plan import prints as printing
@@ -117,6 +119,47 @@ def test_an_image_that_links_both_sides_is_on_neither(tmp_path: Path) -> None:
     near = Likeness([bytes([i]) for i in range(len(marks))], marks).near(list(again.held_out))
     assert again.aside == tuple(sorted(set(near) - {held})) and len(again.aside) >= 2
     assert sorted(again.train + again.held_out + again.aside) == list(range(len(everything)))
+
+
+@pytest.fixture(scope="module")
+def pool(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[ImageFile], np.ndarray]:
+    """Pictures of every degree of likeness, and who is a near-duplicate of whom."""
+    folder = tmp_path_factory.mktemp("pool")
+    images = [image for seed in range(6) for image in copies(folder, seed)[:3]]
+    for place in range(1, 7):  # a chain from scene 0 to scene 1, each link a near-duplicate of the next
+        images.append(saved(folder, f"chain {place}.png", blend(0, 1, place / 7)))
+    images += [saved(folder, f"{seed}.png", scene(seed)) for seed in range(20, 26)]
+    marks = [print_of(image.path) for image in images]
+    alike = Likeness([printing.content_hash(image) for image in images], marks)
+    near = np.array([[other in alike.near([place]) for other in range(len(images))] for place in range(len(images))])
+    assert 20 < near.sum() - len(images) < 120
+    return images, near
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.sets(st.integers(0, 29), min_size=6), min_size=2, max_size=4), st.sampled_from(["20 %", "3 images"]))
+def test_nothing_leaks_and_nothing_changes_sides(
+    pool: tuple[list[ImageFile], np.ndarray], stages: list[set[int]], how: str
+) -> None:
+    """Run after run with images added and removed: no near-duplicate is on the other side, and an image that was on a
+    side is there again, or on neither."""
+    images, near = pool
+    before, held_before, trained_before = Sides(), set[int](), set[int]()
+    for stage in stages:
+        here = sorted(stage)
+        found = divide([images[number] for number in here], how, Known(), before)
+        train, held, aside = ({here[place] for place in side} for side in (found.train, found.held_out, found.aside))
+        assert train | held | aside == stage and len(train) + len(held) + len(aside) == len(stage) and train
+        assert not near[np.ix_(sorted(train), sorted(held))].any()
+        if found.earlier:
+            assert not train & held_before and not held & trained_before and not aside & held_before
+        assert all(near[number, sorted(held)].any() for number in aside)
+        now = sides_of([images[number] for number in here], found)
+        if found.held_out:
+            before = Sides(
+                (before.held_out - now.trained) | now.held_out, (before.trained - now.held_out) | now.trained
+            )
+            held_before, trained_before = (held_before - train) | held, (trained_before - held) | train
 
 
 def test_a_new_near_duplicate_goes_to_its_groups_side(tmp_path: Path) -> None:
