@@ -57,6 +57,9 @@ def _aside(plan: Plan) -> list[str]:
     names = _names(plan, plan.division.aside)
     if not names:
         return []
+    if plan.preset.validation.folder:
+        added = f"{count_of(len(names), 'image')} came to the folder of held-out images since the run began"
+        return [f"{added} ({some_of(names, _NAMED)}) and {verb(names, 'is', 'are')} not measured."]
     what = verb(names, "is left out of training and of validation", "are left out of training and of validation")
     why = verb(names, "it is a near-duplicate of a held-out image", "they are near-duplicates of held-out images")
     return [

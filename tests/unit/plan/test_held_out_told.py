@@ -132,3 +132,14 @@ def test_fewer_than_asked_for_is_told(pictures: Path) -> None:
     plan = plan_of(pictures, known)
     assert plan.held_out_names == first.held_out_names[2:]
     assert "1 of the 3 images asked for are held out: the others were trained on in earlier runs" in told(plan)
+
+
+def test_a_run_that_goes_on_measures_what_was_in_its_folder_when_it_began(pictures: Path) -> None:
+    own = {"validation__folder": str(pictures / "own")}
+    first = plan_of(pictures, **own)
+    keep(first.preset, first.images, first.division, pictures, Known())
+    picture(pictures / "own" / "099.png", 99)
+    picture(pictures / "train" / "031.png", 31)
+    again = plan_of(pictures, Known(sides=sides.of_run(pictures)), **own)
+    assert again.held_out_names == first.held_out_names and len(again.train) == 31
+    assert "1 image came to the folder of held-out images since the run began (099.png)" in told(again)
