@@ -56,7 +56,7 @@ def final_file(run: RunDir, state: RunState, view: RunView) -> tuple[Path, int] 
     named += [state.adapter] if state.adapter else []
     named += [event.file for event in reversed(view.saved)]
     for name in named:
-        path = panels.inside(run, name)
+        path = run.inside(name)
         if path is not None and path.is_file():
             return path, path.stat().st_size
     return None
@@ -68,7 +68,7 @@ def _done(run: RunDir, state: RunState, view: RunView, _lines: list[str]) -> str
     head = f"{early.get(how, 'Done')} after {max(view.step, state.step)} steps"
     found = final_file(run, state, view)
     body = _use(run, *found) if found else "<p>No LoRA file lies in the run folder: it was removed or never saved.</p>"
-    rest = _others(run, view, found) + before_after(run, view)
+    rest = _report(run) + _others(run, view, found) + before_after(run, view)
     return f'<div class="card good"><h3>{escape(head)}</h3>{body}{rest}</div>'
 
 
@@ -97,11 +97,23 @@ def _copyable(text: str) -> str:
     )
 
 
+def _report(run: RunDir) -> str:
+    """Links to the report; what the page serves of it runs no script (`security`)."""
+    if not run.report.is_file():
+        return ""
+    url = escape(panels.file_url(run.report))
+    return (
+        f'<p class="report"><a href="{url}" target="_blank" rel="noopener">Open the report</a> '
+        f'<a href="{url}" download="{escape(run.id)}.html">Download it</a> '
+        "<small>One file to keep or post: pictures, curves and settings, without your folders.</small></p>"
+    )
+
+
 def _others(run: RunDir, view: RunView, found: tuple[Path, int] | None) -> str:
     """In-between files that are still there."""
     links = []
     for event in view.saved:
-        path = panels.inside(run, event.file)
+        path = run.inside(event.file)
         if path is not None and path.is_file() and (found is None or path != found[0]):
             links.append(_link(path, event))
     return (
@@ -140,7 +152,7 @@ def _failed(run: RunDir, state: RunState, view: RunView, lines: list[str]) -> st
     cause = (view.failed.cause if view.failed else "") or state.cause or "It ended without saying why."
     problems = "".join(f"<li>{escape(text)}</li>" for text in (view.failed.problems if view.failed else []))
     listed = f'<ul class="problems">{problems}</ul>' if problems else ""
-    rest = listed + _last_lines(run, lines) + _others(run, view, None)
+    rest = listed + _report(run) + _last_lines(run, lines) + _others(run, view, None)
     return f'<div class="card bad"><h3>Failed: {escape(cause)}</h3>{rest}</div>'
 
 

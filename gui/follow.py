@@ -137,6 +137,8 @@ def _tell_results(run: RunDir, state: RunState, seen: list[Event]) -> None:
     for name, event in sorted(files.items(), key=lambda pair: ADAPTERS.index(pair[1].what)):
         tell(f"LoRA: {run.path / name} ({size(event.bytes)}{'' if event.what == 'final' else ', ' + event.what})")
     _tell_time(run, seen)
+    if run.report.is_file() and state.state != "paused":
+        tell(f"Report: {run.report}")
     grid = run.samples / "before-after.png"
     if grid.is_file():
         tell(f"Before and after: {grid}")

@@ -16,6 +16,7 @@ from trainer.contract.rundir import EXIT_DONE, Kind, Request, RunDir
 from trainer.contract.settings import Preset
 from trainer.plan.plan import Plan, describe, examine
 from trainer.plan.sides import Known
+from trainer.report.report import write as write_report
 
 from . import jobs
 from .console import tell
@@ -72,6 +73,22 @@ def discard(options: Namespace) -> int:
     return outcome[0]
 
 
+def report(options: Namespace) -> int:
+    """`--report RUN`: write the report of a run that is over, or of one as far as it has come."""
+    with _told_on_stderr() as outcome:
+        run = _run(options.report, options)
+        try:
+            written = write_report(run, run.current_state())
+        except (OSError, ValueError, TypeError) as error:
+            problem = Problem("run", f"the report of {run.id} cannot be written: {error}", "check rights and space")
+            raise Problems([problem]) from None
+        if written is None:
+            raise Problems([Problem("run", f"{run.id} has not trained a step", "choose another run")])
+        tell(f"Report: {written}")
+        return EXIT_DONE
+    return outcome[0]
+
+
 ANSWERS: dict[Request, str] = {
     "stop": "{} ends after the step in hand, with everything saved.",
     "pause": "{0} pauses after the step in hand and frees its device. To go on: python launch.py --resume {0}",
@@ -94,6 +111,7 @@ def ask(what: Request, options: Namespace) -> int:
 COMMANDS: dict[str, Callable[[Namespace], int]] = {
     "resume": resume,
     "discard": discard,
+    "report": report,
     **{what: partial(ask, what) for what in ANSWERS},
 }
 """Option that names a run -> what it does."""

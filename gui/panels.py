@@ -211,7 +211,7 @@ def elsewhere(one: pictures.Picture) -> str:
 def picture(run: RunDir, file: str, prompt: str, note: str = "", more: str = "") -> str:
     """One picture with its prompt; a click opens it in full. A file outside the run folder is not shown. `more`: HTML
     below the prompt."""
-    path = inside(run, file)
+    path = run.inside(file)
     if path is None:
         return ""
     url, said = escape(file_url(path)), escape(prompt or "(empty prompt)")
@@ -221,15 +221,6 @@ def picture(run: RunDir, file: str, prompt: str, note: str = "", more: str = "")
         f'<img src="{url}" alt="{said}" loading="lazy" decoding="async"></a>'
         f'<figcaption title="{said}"><span>{said}</span>{small}</figcaption>{more}</figure>'
     )
-
-
-def inside(run: RunDir, file: str) -> Path | None:
-    """The file of a run folder that an event names, or None where it would lie outside."""
-    try:
-        path = (run.path / file).resolve()
-        return path if path.is_relative_to(run.path.resolve()) else None
-    except (OSError, ValueError):
-        return None
 
 
 def console(lines: Sequence[str]) -> str:

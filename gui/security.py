@@ -3,8 +3,8 @@
 On this computer alone (the default) no password is asked, so a web page that the user has open elsewhere must not get
 in: the Host header has to be ours (a foreign name that resolves to this computer, "DNS rebinding", is refused) and an
 Origin header has to be the page's own (requests forged by other pages are refused). Served to other computers, a
-password is needed as well. Files: only pictures and LoRA files of the runs folder, and pictures of the folders that
-the machine file names; all else that Gradio would serve from there is refused, links that lead outside too.
+password is needed as well. Files: only pictures, LoRA files and reports of the runs folder, and pictures of the folders
+that the machine file names; all else that Gradio would serve from there is refused, links that lead outside too.
 """
 
 from __future__ import annotations
@@ -42,6 +42,13 @@ UNUSED = re.compile(
     r"/(gradio_api/)?(proxy=|vibe|undo-vibe|process_recording|monitoring|deep_link|dev/|custom_component)"
 )
 """Routes of Gradio that this page has no use for."""
+
+REPORTS = frozenset({"report.html", "preflight.html"})
+
+PAGE_POLICY = "frame-ancestors 'self'"
+FILE_POLICY = "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data: 'self'; frame-ancestors 'none'"
+"""A file of a run folder may be a stranger's, a report above all: opened by itself it has an origin of its own, runs no
+script, sends no form and loads nothing."""
 
 _FILE = re.compile(r"/gradio_api/file[=/](.*)", re.DOTALL)
 _FAILURE_S = 0.5
@@ -167,7 +174,7 @@ class Guard:
             else:
                 await send({"type": "websocket.close", "code": 1008, "reason": refusal[:100]})
             return
-        await self.app(scope, receive, _with_headers(send))
+        await self.app(scope, receive, _with_headers(send, FILE_POLICY if _FILE.match(scope["path"]) else PAGE_POLICY))
 
     def refusal(self, headers: Headers, server: Any, path: str) -> str:
         """Why a request is refused; "" lets it in."""
@@ -222,10 +229,10 @@ class Guard:
 
 
 def is_shown(path: Path) -> bool:
-    """Whether a file of the runs folder is for the page: a run's sample pictures and its LoRA files."""
+    """Whether a file of the runs folder is for the page: a run's sample pictures, its LoRA files and its report."""
     parts, kind = path.parts, path.suffix.lower()
     is_sample = len(parts) >= 3 and parts[1] == "samples" and kind in PICTURES
-    return is_sample or (len(parts) == 2 and kind == ".safetensors")
+    return is_sample or (len(parts) == 2 and (kind == ".safetensors" or parts[1] in REPORTS))
 
 
 def same_origin(origin: str | None, host: str) -> bool:
@@ -241,13 +248,13 @@ def same_origin(origin: str | None, host: str) -> bool:
         return False
 
 
-def _with_headers(send: Send) -> Send:
+def _with_headers(send: Send, policy: str) -> Send:
     async def send_with(message: Message) -> None:
         if message["type"] == "http.response.start":
             headers = MutableHeaders(scope=message)
             headers["X-Content-Type-Options"] = "nosniff"
             headers["Referrer-Policy"] = "no-referrer"
-            headers["Content-Security-Policy"] = "frame-ancestors 'self'"
+            headers["Content-Security-Policy"] = policy
         await send(message)
 
     return send_with

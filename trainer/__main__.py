@@ -11,12 +11,12 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from trainer.awake import kept_awake, wanted
 from trainer.contract import checkpoints
-from trainer.contract.events import Event, Failed, Finished, Resumed
+from trainer.contract.events import Event, Failed, Finished, Resumed, Warned
 from trainer.contract.interrupts import EndedAtOnce, Interrupts
 from trainer.contract.problems import Problems, RunEnded
 from trainer.contract.rundir import (
@@ -91,6 +91,7 @@ def _main_process(folder: RunDir) -> int:
 
 def _train(run: KeptRun, began: float, step: int, again: bool) -> int:
     """Train, tell how it ended, and leave when everything is on the disk. `step`: the one after which it goes on."""
+    hurried = False
     run.update_state(state="running", pid=os.getpid(), process_started=process_start(os.getpid()), started=began)
     counter = StepCounter()
     fan = Fan([counter, run.log, ConsoleLines()], run.news)
@@ -102,6 +103,7 @@ def _train(run: KeptRun, began: float, step: int, again: bool) -> int:
             end, last = WORK[run.read_state().kind](run, fan, began)
     except EndedAtOnce:
         run.patience_s = 0.0
+        hurried = True
         end, last = ended_at_once(run, counter.step, time.time() - began)
     except KeyboardInterrupt:
         how: State = "stopped" if run.take("stop") is not None or run.take("pause") is None else "paused"
@@ -113,6 +115,8 @@ def _train(run: KeptRun, began: float, step: int, again: bool) -> int:
     try:
         run.settle(fan)
         fan(last)
+        if end.state != "paused" and not hurried:
+            tell_in_full(run, end, counter.step, fan)
         fan.close()
     finally:  # a logger that waits for its server may be interrupted
         step, cause = counter.step, run.told_of_copy(end.cause)
@@ -158,6 +162,21 @@ def _other_process(run: RunDir) -> int:
     except Exception:
         traceback.print_exc()
         return EXIT_CRASHED
+
+
+def tell_in_full(run: KeptRun, end: End, step: int, emit: Callable[[Event], None]) -> None:
+    """Write the run's report; a warning where that fails."""
+    from trainer.report.causes import cause_of
+    from trainer.report.report import write
+
+    try:
+        state = run.read_state()
+        if state.kind == "training":
+            ended = replace(state, state=end.state, exit_code=end.exit_code, cause=end.cause, step=step)
+            write(run, replace(ended, ended=time.time()))
+    except Exception as error:  # whatever it is, the run itself is over and saved
+        traceback.print_exc()
+        emit(Warned(step=step, text=f"the report could not be written: {cause_of(error)}"))
 
 
 def _interrupt() -> None:

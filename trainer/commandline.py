@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-OF_A_RUN = ("stop", "pause", "save", "sample", "resume", "discard")
+OF_A_RUN = ("stop", "pause", "save", "sample", "resume", "discard", "report")
 """Options that name a run and do something with it."""
 
 DONE, CRASHED, BAD_SETTINGS, BAD_DATA, STOPPED = 0, 1, 2, 3, 130
@@ -91,6 +91,7 @@ def build_parser() -> argparse.ArgumentParser:
     of_a_run.add_argument(
         "--discard", metavar="RUN", help="give one up: its full states go, its LoRAs and samples stay"
     )
+    of_a_run.add_argument("--report", metavar="RUN", help="write its report.html again, or that of one that crashed")
     train.add_argument("--runs", metavar="DIR", help="folder of the runs (default: runs beside launch.py)")
     page = parser.add_argument_group("the page")
     page.add_argument(

@@ -11,6 +11,7 @@ import os
 import random
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
@@ -18,6 +19,10 @@ from PIL import Image, ImageDraw
 
 from trainer.contract import events as ev
 from trainer.contract.rundir import RunDir, process_start
+from trainer.plan.recipes import of_picture
+from trainer.report.report import write
+
+TOLD = {"sampler": "ddim", "sampler_a1111": "DDIM", "base_model": "fake.safetensors"}
 
 
 def loss_at(step: int, noise: random.Random) -> float:
@@ -43,7 +48,12 @@ class FakeRun:
 
     def sample(self, step: int) -> None:
         files = [draw(self.run.samples / f"{step:06}-{n}.png", step, n) for n in range(len(self.prompts))]
-        self.emit(ev.Sampled, step, files=files, prompts=self.prompts, seeds=[42 + n for n in range(len(files))])
+        seeds = [42 + n for n in range(len(files))]
+        told = [
+            of_picture(TOLD, {"steps": 20, "guidance": 4.0, "seed": seed, "width": 96, "height": 96}, step, "")
+            for seed in seeds
+        ]
+        self.emit(ev.Sampled, step, files=files, prompts=self.prompts, seeds=seeds, recipes=told)
 
     def save(self, step: int, what: str = "in between") -> str:
         name = "badge.safetensors" if what == "final" else f"badge-step{step:08}.safetensors"
@@ -69,6 +79,7 @@ class FakeRun:
             total_epochs=self.steps / per_epoch,
             images=16,
             held_out=2,
+            held_out_images=["badge_03.png", "badge_11.png"],
             device="fake device",
         )
         self.sample(0)
@@ -85,6 +96,8 @@ class FakeRun:
                 learning_rate={"unet": rate, "text_encoder": rate / 2},
                 seconds=max(pause, 1e-3),
                 images=4,
+                grad_norm=self.noise.lognormvariate(0.0, 0.3),
+                adapter_norm=math.sqrt(step) / 10 if step % 10 == 0 else None,
             )
             print(f"\rstep {step}/{self.steps}" + ("\n" if step % 10 == 0 else ""), end="", flush=True)
             if step % 50 == 0:
@@ -93,6 +106,8 @@ class FakeRun:
                     step,
                     loss=0.1 + 0.05 * math.exp(-step / 60),
                     train_loss=0.09 + 0.05 * math.exp(-step / 60),
+                    per_timestep={str(t): 0.1 + 0.05 * math.exp(-step / (60 + t)) for t in range(62, 1000, 125)},
+                    per_image=[0.1 + 0.05 * math.exp(-step / 60), 0.12 + step / 40_000],
                 )
             if step % 10 == 0:
                 self.emit(ev.Timing, step, seconds={"data": 0.6, "forward": 0.4}, wall_s=1.0, steps=10, images=40)
@@ -108,12 +123,17 @@ class FakeRun:
         self.sample(step)
         name = self.save(step, "final")
         self.emit(ev.Finished, step, how=how, file=name, seconds=1.0)
-        self.run.update_state(state=how, ended=time.time(), exit_code=code, step=step, adapter=name)
+        self.over(state=how, exit_code=code, step=step, adapter=name)
+
+    def over(self, **changes: object) -> None:
+        state = replace(self.run.read_state(), ended=time.time(), **changes)
+        write(self.run, state)
+        self.run.write_state(state)
 
     def fail(self, error: Exception) -> None:
         print(f"\nTraceback (most recent call last):\nRuntimeError: {error}", flush=True)
         self.emit(ev.Failed, 0, cause=str(error), problems=["memory.gradient_checkpointing: off - turn it on"])
-        self.run.update_state(state="failed", ended=time.time(), exit_code=1, cause=str(error))
+        self.over(state="failed", exit_code=1, cause=str(error))
 
 
 def main() -> None:

@@ -304,3 +304,47 @@ def test_a_run_that_ended_too_soon_is_offered_to_go_on(page: Page, served: Serve
     assert [event.step for event in events if isinstance(event, Resumed)] == [2]
     assert page.locator("#run-ending").inner_text().startswith("Failed")
     expect(button).to_have_text("Continue from step 2")
+
+
+def test_a_report_opens_from_the_card_and_runs_nothing(page: Page, served: Served, start: Start) -> None:
+    """Also one that a stranger has put there: its script must not run in the page's origin, nor anywhere."""
+    run = start("with a report", "--steps", "60", "--pause", "0.005")
+    open_runs(page, served)
+    choose(page, run)
+    card = page.locator("#run-ending .card")
+    expect(card).to_contain_text("Done after 60 steps", timeout=20_000)
+    with page.expect_popup() as opened:
+        card.get_by_role("link", name="Open the report").click()
+    report = opened.value
+    expect(report.locator("h1")).to_have_text("badge")
+    expect(report.locator("#before-after img").first).to_have_js_property("naturalWidth", 96)
+    assert report.locator("#curves svg").count() >= 3 and report.evaluate("self.origin") == "null"
+    hostile = "<h1>x</h1><script>document.title = 'ran'</script><img src=x onerror=\"document.title = 'ran'\">"
+    run.report.write_text(hostile, encoding="utf-8")
+    report.reload()
+    expect(report.locator("h1")).to_have_text("x")
+    report.wait_for_timeout(300)
+    assert report.title() != "ran"
+    report.close()
+    picture = page.locator("#run-samples .picture a").first
+    with page.expect_popup() as opened:
+        picture.click()
+    expect(opened.value.locator("img")).to_have_js_property("naturalWidth", 96)
+
+
+def test_what_draws_a_picture_stays_open_and_is_copied(page: Page, served: Served, start: Start) -> None:
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    run = start("recipes", "--steps", "2000", "--pause", "0.02")
+    open_runs(page, served)
+    choose(page, run)
+    fold = page.locator("#run-samples .round").last.locator("details[data-fold]").first
+    fold.locator("summary").click()
+    expect(fold).to_contain_text("CFG scale")
+    curves = page.locator("#run-curves details[data-fold=curves-norms]")
+    curves.locator("summary").click()
+    before = step(page)
+    reached(page, before + 60)
+    expect(curves).to_have_attribute("open", "")
+    fold.locator("button.copy").click()
+    said = page.evaluate("navigator.clipboard.readText()")
+    assert said.splitlines()[-1].startswith("Steps: 20, Sampler: DDIM, CFG scale: 4, Seed: 42")

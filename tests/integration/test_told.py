@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
+from argparse import Namespace
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
-from whole_runs import of_kind, same_bits, tensors
+from whole_runs import DEMO, of_kind, same_bits, tensors
 
-from trainer.contract.events import Sampled, Saved, StepDone, Validated
+from gui import headless
+from trainer.contract.events import Sampled, Saved, StepDone, Validated, Warned, read
 from trainer.contract.rundir import RunDir
 
 Train = Callable[..., RunDir]
@@ -65,6 +69,31 @@ def test_the_kept_adapter_is_the_one_that_is_shown(train_here: Train) -> None:
     told = {event.step: event.adapter_norm for event in of_kind(run, StepDone)}
     assert {step for step, norm in told.items() if norm is not None} <= {1, 10, 12}
     assert last.step == checks[-1].step
+
+
+def test_the_report_is_written_without_folders(train_here: Train, capsys: pytest.CaptureFixture[str]) -> None:
+    run = train_here({"sampling.every": "2 steps", "sampling.at_start": True, "sampling.prompts": ["zorb"]})
+    text = run.report.read_text(encoding="utf-8")
+    plain = re.sub(r"base64,[\w+/=]+", "", text)
+    for said in (
+        "Done, after 3 of 3 steps",
+        "<code>zorb</code>",
+        "Where the time went",
+        "before training",
+        "Sampler: DDIM",
+    ):
+        assert said in plain, said
+    for private in (str(run.path.parent), str(Path.home()) + "/", str(DEMO.parent)):
+        assert private not in plain, private
+    run.report.unlink()
+    assert headless.report(Namespace(report=run.id, runs=str(run.path.parent))) == 0
+    assert str(run.report) in capsys.readouterr().out and run.report.read_text(encoding="utf-8") == text
+
+
+def test_a_report_that_cannot_be_written_is_a_warning(train_here: Train) -> None:
+    run = train_here(before=lambda run: run.report.mkdir())
+    assert run.read_state().state == "done" and isinstance(read(run.events)[-1], Warned)
+    assert any("report could not be written" in event.text for event in of_kind(run, Warned))
 
 
 def test_stopped_early_draws_an_after_picture_and_looking_changes_nothing(train_here: Train) -> None:

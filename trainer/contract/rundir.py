@@ -156,6 +156,7 @@ class RunDir:
         self.samples = self.path / "samples"
         self.checkpoints = self.path / "checkpoints"
         self._taken: dict[str, tuple[int, int]] = {}
+        self.report = self.path / "report.html"
 
     @classmethod
     def create(cls, runs: Path, name: str) -> RunDir:
@@ -180,6 +181,15 @@ class RunDir:
     def id(self) -> str:
         """The folder's name."""
         return self.path.name
+
+    def inside(self, file: str) -> Path | None:
+        """The file of the folder that an event names, or None where it would lie outside: the folder may come from
+        anybody."""
+        try:
+            path = (self.path / file).resolve()
+            return path if path.is_relative_to(self.path.resolve()) else None
+        except (OSError, ValueError):
+            return None
 
     def read_state(self) -> RunState:
         """`run.json` as it is; FileNotFoundError or ValueError where there is none."""

@@ -8,13 +8,13 @@ do; samplers, rounding and attention differ from program to program, so pictures
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from trainer.contract import catalog
 from trainer.contract.settings import Preset
+from trainer.contract.share import file_name
 
 from . import names
 from .plan import Plan
@@ -48,14 +48,6 @@ LABELS = {
     "noise": "Start noise",
 }
 """Key of a recipe -> what people call it, in the order in which it is told."""
-
-
-def file_name(path: str) -> str:
-    """A local path's last part, whichever system wrote it; a hub id ("name/model") as a whole."""
-    is_hub_id = re.fullmatch(r"[\w.-]+/[\w.-]+", path) and not path.endswith((".safetensors", ".ckpt"))
-    if is_hub_id and not Path(path).exists():
-        return path
-    return path.replace("\\", "/").rstrip("/").rpartition("/")[2]
 
 
 def adapter_file(plan: Plan, step: int) -> str:

@@ -147,12 +147,12 @@ def _count(view: RunView) -> int:
 
 
 CSS = """
-.chart + .said { margin: -16px 0 14px; font-size: 13px; opacity: .8; }
+.chart + .said { margin: -6px 0 16px; font-size: 13px; opacity: .8; }
 .scroll { overflow-x: auto; }
 table.numbers { border-collapse: collapse; font-size: 13px; font-variant-numeric: tabular-nums; margin: 0 0 10px; }
 table.numbers th, table.numbers td { padding: 3px 12px 3px 0; text-align: right; border: 0; border-top: 1px solid #8883;
   white-space: nowrap; }
 table.numbers th { font-weight: 600; border-top: 0; }
 table.numbers th:first-child, table.numbers td:first-child { text-align: left; white-space: normal;
-  overflow-wrap: anywhere; }
+  overflow-wrap: anywhere; min-width: 130px; }
 """

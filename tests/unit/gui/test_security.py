@@ -59,6 +59,8 @@ def run(folder: Path) -> RunDir:
     run = RunDir.create(folder / "runs", "badge")
     (run.samples / "1.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     (run.samples / "notes.html").write_text("<script>1</script>")
+    (run.report).write_text("<script>1</script>")
+    (run.path / "other.html").write_text("<script>1</script>")
     (run.path / "badge.safetensors").write_bytes(b"weights")
     (run.path / "cover.png").write_bytes(b"no sample")
     run.console.write_text("token=secret")
@@ -170,6 +172,19 @@ def test_large_uploads_are_refused(local: Server) -> None:
     bodies = [head + "a" * count + "\r\n--x--\r\n" for count in (1000, 21 * 10**6)]
     kind = {"Content-Type": "multipart/form-data; boundary=x"}
     assert [local.ask("POST", "/gradio_api/upload", body, **kind).status for body in bodies] == [200, 413]
+
+
+def test_a_report_is_served_as_a_page_that_may_do_nothing(local: Server, run: RunDir) -> None:
+    """It may come from a stranger: no scripts, no forms, an origin of its own, nothing loaded; and no other page."""
+    answer = local.ask("GET", "/gradio_api/file=" + quote(str(run.report)))
+    policy = (answer.getheader("Content-Security-Policy") or "").split("; ")
+    assert answer.status == 200 and {"sandbox", "default-src 'none'", "frame-ancestors 'none'"} <= set(policy)
+    assert "script" not in " ".join(policy)
+    assert (answer.getheader("Content-Type") or "").startswith(("text/html", "application/octet-stream"))
+    others = [run.path / "other.html", run.samples / "notes.html", run.path.parent / "report.html"]
+    assert [local.file(path) for path in others] == [403, 403, 403]
+    picture = local.ask("GET", "/gradio_api/file=" + quote(str(run.samples / "1.png")))
+    assert "sandbox" in (picture.getheader("Content-Security-Policy") or "")
 
 
 def test_nobody_may_frame_the_page(local: Server) -> None:

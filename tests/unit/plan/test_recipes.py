@@ -6,8 +6,6 @@ import json
 import re
 from typing import Any
 
-import pytest
-
 from trainer.contract.settings import Preset
 from trainer.plan import recipes
 
@@ -43,21 +41,6 @@ def test_comfyui_finds_all_parts() -> None:
     assert found["clip skip"] == "2" and found["model"] == "a b" and found["seed"] == "7"
     assert shared["scheduler_comfyui"] == "ddim_uniform" and shared["prediction"] == "v"
     assert "bob" not in text and "home" not in json.dumps(shared)
-
-
-@pytest.mark.parametrize(
-    ("path", "name"),
-    [
-        ("/home/bob/models/a.safetensors", "a.safetensors"),
-        (r"C:\Users\bob\a.ckpt", "a.ckpt"),
-        ("/home/bob/model/", "model"),
-        ("runwayml/stable-diffusion-v1-5", "runwayml/stable-diffusion-v1-5"),
-        ("models/a.safetensors", "a.safetensors"),
-        ("", ""),
-    ],
-)
-def test_only_the_name_of_a_model_is_told(path: str, name: str) -> None:
-    assert recipes.file_name(path) == name
 
 
 def test_rows_follow_one_order_and_pass_over_the_unknown() -> None:

@@ -46,4 +46,6 @@ class Saving(Section):
 
     publish: Annotated[bool, Setting("Publish tags and names", kohya="no_metadata", tier="advanced")] = False
     """Writes your tags with their counts and the names of image folders and base model file into the LoRA's metadata,
-    as Kohya's does always. Off: they stay with you. Training settings and hashes are written either way."""
+    as Kohya's does always, and names of folders and held-out images into report.html. Off: they stay with you. Training
+    settings and hashes are written either way; and the base model's file name, without its folder, stands in sample
+    pictures and report.html in any case, since nothing else says what they were drawn with."""
