@@ -41,8 +41,8 @@ from .checks import Checker, Watcher
 from .control import Control, Due, Turn
 from .gauges import Gauges
 from .likener import Likener
-from .moments import Keeper, draw_final, in_use, lay_out, preview
-from .rescue import Keeping, rescue
+from .moments import Keeper, attempt, draw_final, in_use, lay_out, preview
+from .rescue import Keeping, rescue, save_again
 from .resume import States
 from .timekeeper import Timekeeper
 from .update import Outcome, Update
@@ -98,7 +98,7 @@ def train_with(bench: Bench, trained: Trained, loader: Loader, previews: Preview
     def save(step: int) -> None:
         with in_use(network, optimizer):
             if ranks.main:
-                keeper.save(step)
+                attempt("an adapter could not be saved; the next time is tried again", keeper.save, step, emit)
 
     overflows = loop.Overflows()
     states = States(bench.run, Held(network.modules, optimizer, update.scaler, checker, overflows), plan, emit)
@@ -115,6 +115,7 @@ def train_with(bench: Bench, trained: Trained, loader: Loader, previews: Preview
         bench.run.update_state(step=step, adapter=file)
         return file
 
+    keeping = Keeping(keep_state, keep_adapter)
     after = states.restore()
     checker.tidy(after)
     if previews and after:
@@ -150,13 +151,19 @@ def train_with(bench: Bench, trained: Trained, loader: Loader, previews: Preview
         how, step = loop.train(parts, plan.steps, after)
     except Exception as error:
         body = Body(plan, bench.family, network, update, loader, ranks.count)
-        rescue(error, bench, body, Keeping(keep_state, keep_adapter), after)
+        rescue(error, bench, body, keeping, after)
     if ranks.main:
         emit.tell(step)
         with clock.part("saving"):
             states.write_last(step, how)
+    file, weights_step = "", step
+    if ranks.main and how != "paused":
+        try:
+            with in_use(network, optimizer):
+                file, weights_step = finish(bench, keeper, checker, step)
+        except Exception as error:
+            file = save_again(error, bench, keeping, step)
     with in_use(network, optimizer):
-        file, weights_step = finish(bench, keeper, checker, step) if ranks.main and how != "paused" else ("", step)
         if file and previews and how in ("done", "stopped early"):  # who stops a run does not want to wait for pictures
             with clock.part("sampling"):
                 drawn = draw_final(previews, keeper, file, weights_step, step)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import platform
+import traceback
 from datetime import timedelta
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
@@ -14,6 +16,7 @@ import torch
 from trainer.contract.parse import parse_gpus
 from trainer.contract.problems import Problem, Problems
 from trainer.contract.settings import Preset
+from trainer.report.remedies import small_fp16
 
 from .parallel import Ranks
 
@@ -79,6 +82,37 @@ def _format_problems(preset: Preset, device: torch.device) -> list[Problem]:
         for path, value in chosen.items()
         if value == "bf16"
     ]
+
+
+def doubts(preset: Preset, device: torch.device) -> list[str]:
+    """What this device computes slowly or wrongly in the chosen formats: told before anything is loaded."""
+    compute = preset.precision.compute
+    if device.type == "cuda" and compute == "fp16" and small_fp16(name := torch.cuda.get_device_name(device)):
+        return [
+            f"{name}: cards of this series are known to give values that are no numbers in fp16. If that happens the "
+            "run stops by itself and keeps what was learnt; precision.compute = float then works."
+        ]
+    if device.type == "cpu" and compute == "bf16" and not _cpu_has_bf16():
+        return ["This processor only emulates bf16: precision.compute = float is faster, and exact."]
+    return []
+
+
+def _cpu_has_bf16() -> bool:
+    """torch tells by names that are not public: where they are gone, nothing is claimed."""
+    known = (getattr(torch.cpu, f"_is_{name}_supported", None) for name in ("avx512_bf16", "amx_tile"))
+    found = [bool(ask()) for ask in known if ask is not None]
+    return platform.machine() not in ("x86_64", "AMD64") or not found or any(found)
+
+
+def free_memory(error: BaseException) -> None:
+    """Let go of what the calls that `error` ended still hold, and give the device's memory back."""
+    seen: BaseException | None = error
+    while seen is not None:
+        traceback.clear_frames(seen.__traceback__)
+        seen = seen.__context__
+    gc.collect()
+    if torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
 
 
 def make_repeatable(device: torch.device, threads: int) -> int:

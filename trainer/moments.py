@@ -19,10 +19,12 @@ from trainer.optim.optimizers import weights_for_use
 from trainer.parts import Network
 from trainer.plan import names
 from trainer.plan.plan import Plan
+from trainer.report.causes import ran_out
 from trainer.sampling.previews import Kept, Previews
 from trainer.saving.adapter import adapter_bytes
 from trainer.saving.retention import prune
 
+from .device import free_memory
 from .stopwatch import SILENT, Stopwatch
 
 Emit = Callable[[Event], None]
@@ -113,6 +115,14 @@ class Keeper:
         return told.file
 
 
+def attempt(what: str, do: Callable[[int], object], step: int, emit: Emit) -> None:
+    """Do something after a step; where it fails `what` is told, and the training goes on."""
+    try:
+        do(step)
+    except Exception as error:
+        _tell(what, error, step, emit, "saving.every")
+
+
 def preview(previews: Previews | None, step: int, emit: Emit, kept: Kept | None = None) -> Sampled | None:
     """Draw the samples; whatever goes wrong is a warning, never the end of a run. Returns what was drawn. `kept`: the
     weights are those of an earlier step."""
@@ -155,11 +165,15 @@ def lay_out(previews: Previews, step: int, emit: Emit) -> None:
         _tell("before and after could not be laid side by side", error, step, emit)
 
 
-def _tell(what: str, error: Exception, step: int, emit: Emit) -> None:
-    emit(Warned(step=step, text=f"{what}: {told(error)}", setting="sampling"))
+def _tell(what: str, error: Exception, step: int, emit: Emit, setting: str = "sampling.every") -> None:
+    text = f"{what}: {told(error)}"
+    if ran_out(error) and setting.startswith("sampling"):
+        text = f"{what}: memory ran out. Draw smaller or fewer pictures, or none (sampling.every); the training goes on"
+    emit(Warned(step=step, text=text, setting=setting))
 
 
 def told(error: Exception) -> str:
-    """An error in a sentence; its whole story goes to the console log."""
+    """An error in a sentence; its whole story goes to the console log. Memory that it holds is let go."""
     traceback.print_exception(error)
+    free_memory(error)
     return " ".join(str(error).split())[:400] or type(error).__name__

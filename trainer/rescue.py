@@ -5,7 +5,6 @@ Whatever fails here is told too, and never hides the error that it began with.
 
 from __future__ import annotations
 
-import gc
 import json
 import math
 import statistics
@@ -13,8 +12,6 @@ import traceback
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any, NoReturn
-
-import torch
 
 from trainer.contract.events import StepDone, Warned, json_values, read
 from trainer.contract.problems import Problems, RunEnded
@@ -42,7 +39,7 @@ class Keeping:
 def rescue(error: Exception, bench: Bench, body: Body, keeping: Keeping, after: int) -> NoReturn:
     """Keep what is learnt, then raise what is known. `after`: steps that earlier processes have done."""
     update = body.update
-    free_memory(error)
+    machines.free_memory(error)
     if isinstance(error, LossNotFinite):
         update.settle(error.step)
         ended = _not_finite(error, bench, body, keeping)
@@ -72,6 +69,18 @@ def keep(bench: Bench, keeping: Keeping, step: int) -> str:
     return f"the adapter is kept as {file}, and the run can be continued from its newest state"
 
 
+def save_again(error: Exception, bench: Bench, keeping: Keeping, step: int) -> str:
+    """The file that matters most could not be made: the state first, then once more with memory free; its name."""
+    traceback.print_exception(error)
+    machines.free_memory(error)
+    keeping.state(step)
+    try:
+        return keeping.adapter(step)
+    except Exception as again:
+        cause = f"the final adapter could not be saved: {cause_of(again)}"
+        raise RunEnded(cause, ["Continue the run: its full state is kept, and the file is then made again."]) from again
+
+
 def out_of_memory(error: Exception, bench: Bench, kept: str = "", step: int = 0) -> RunEnded:
     """What ran full, what is kept, and what to change: first what costs no speed."""
     which = "the device" if ran_out(error) == "device" else "the computer"
@@ -79,17 +88,6 @@ def out_of_memory(error: Exception, bench: Bench, kept: str = "", step: int = 0)
     lines = [f"{relief.setting}: {relief.text}" for relief in memory_relief(bench.preset, bench.device.type)]
     head = ["What to change, ordered by what it costs in speed:"] if lines else []
     return RunEnded(f"{which} ran out of memory{done}", [*head, *lines, f"It said: {first_line(error)}"])
-
-
-def free_memory(error: BaseException) -> None:
-    """Let go of what the calls that `error` ended still hold, and give the device's memory back."""
-    seen: BaseException | None = error
-    while seen is not None:
-        traceback.clear_frames(seen.__traceback__)
-        seen = seen.__context__
-    gc.collect()
-    if torch.cuda.is_initialized():
-        torch.cuda.empty_cache()
 
 
 def _not_finite(error: LossNotFinite, bench: Bench, body: Body, keeping: Keeping) -> RunEnded:

@@ -81,7 +81,7 @@ def set_up(run: RunDir, emit: Fan, vary: Callable[[Preset], Preset] = lambda pre
     _, recognised, plan = examine(vary(presets.load(run.preset)), known=known)
     device, ranks = machines.join(plan.preset)
     threads = machines.make_repeatable(device, machines.threads_wanted(plan.preset))
-    for note in plan.notes:
+    for note in (*plan.notes, *machines.doubts(plan.preset, device)):
         emit(Warned(text=note))
     if ranks.main:
         name = machines.device_name(device, ranks)

@@ -226,3 +226,96 @@ def test_a_run_at_an_absurd_rate_is_told_to_diverge_once(train_here: Train) -> N
     assert len(told) == 1 and told[0].step <= 30 and "a learning rate of 0.33 instead of 1" in told[0].text
     calm = train_here({"training.length": "40 steps"})
     assert not [event for event in of_kind(calm, Warned) if "diverging" in event.text]
+
+
+def test_nothing_between_the_steps_ends_a_run(train_here: Train, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Full memory in a sample, an image that is gone in a check, a disk and a bug in saving: each is told."""
+    from trainer import course, moments
+    from trainer.sampling import previews
+
+    def out_of_memory(*_: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 1.00 GiB")
+
+    def no_image(*_: Any) -> None:
+        raise OSError(5, "Input/output error")
+
+    whole, tries = moments.adapter_bytes, []
+
+    def sometimes(*given: Any) -> bytes:
+        tries.append(1)
+        if len(tries) == 1:
+            raise ValueError("a fault of ours")
+        return whole(*given)
+
+    monkeypatch.setattr(previews, "draw", out_of_memory)
+    monkeypatch.setattr(course, "measure", no_image)
+    monkeypatch.setattr(moments, "adapter_bytes", sometimes)
+    changes = {"sampling.every": "1 step", "saving.every": "1 step", "validation.split": "4 images"}
+    run = train_here({**changes, "validation.every": "1 step"})
+    assert (run.read_state().state, run.read_state().exit_code) == ("done", 0)
+    told = [event.text for event in of_kind(run, Warned)]
+    for words in ("memory ran out. Draw smaller or fewer pictures", "Input/output error", "a fault of ours"):
+        assert any(words in text for text in told), (words, told)
+    assert [(event.step, event.what) for event in of_kind(run, Saved)] == [(2, "in between"), (3, "final")]
+    monkeypatch.undo()
+    assert same_bits(run, train_here({"validation.split": "4 images"}))
+
+
+def test_a_final_file_that_fails_is_made_again_and_its_state_is_kept(
+    train_here: Train, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from trainer import moments
+    from trainer.__main__ import main
+
+    whole, fails = moments.adapter_bytes, [1]
+
+    def made(*given: Any) -> bytes:
+        if fails:
+            fails.pop()
+            raise MemoryError
+        return whole(*given)
+
+    monkeypatch.setattr(moments, "adapter_bytes", made)
+    assert train_here().read_state().adapter == "zorb.safetensors"
+    fails += [1, 1]
+    run = train_here({"saving.state_every": "never"})
+    state, kept = run.read_state(), checkpoints.newest(run)
+    assert state.state == "failed" and "the final adapter could not be saved" in state.cause
+    assert kept is not None and kept.step == 3
+    main(["trainer", str(run.path)])
+    assert run.read_state().exit_code == 0 and same_bits(run, train_here())
+
+
+def test_samples_that_are_no_numbers_are_told_and_drawn_black(
+    train_here: Train, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from PIL import Image
+
+    from trainer.families.sd1 import StableDiffusion1
+
+    decode = StableDiffusion1.decode
+    monkeypatch.setattr(StableDiffusion1, "decode", lambda *given: decode(*given) * math.nan)
+    run = train_here({"sampling.every": "1 step", "precision.compute": "fp16"})
+    told = [event.text for event in of_kind(run, Warned) if "is black" in event.text]
+    assert run.read_state().exit_code == 0 and len(told) == 1 and "precision.compute" in told[0]
+    with Image.open(next(run.samples.glob("step00000001_*.png"))) as picture:
+        assert picture.convert("L").getextrema() == (0, 0)
+
+
+def test_a_model_with_values_that_are_no_numbers_is_refused_by_layer(
+    train_here: Train, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from trainer.families import sd1
+
+    load = sd1.sd1_files.load
+
+    def damaged(*given: Any) -> Any:
+        loaded = load(*given)
+        with torch.no_grad():
+            loaded.unet.get_submodule(LAYER).weight[0, 0] = math.inf
+        return loaded
+
+    monkeypatch.setattr(sd1.sd1_files, "load", damaged)
+    state = train_here().read_state()
+    assert state.exit_code == 3 and f"{LAYER}.weight" in state.cause and state.cause.startswith("model.path")
+    assert "float" in train_here({"precision.compute": "fp16"}).read_state().cause

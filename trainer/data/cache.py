@@ -59,6 +59,11 @@ def _hash_tensor(tensor: Tensor) -> str:
     return f"{tuple(tensor.shape)} " + hash_bytes(flat.view(torch.uint8).numpy().data)
 
 
+def finite(tensors: Mapping[str, Tensor]) -> bool:
+    """Whether all values are numbers, none of them infinite."""
+    return all(bool(torch.isfinite(values).all()) for values in tensors.values())
+
+
 class Cache:
     """Named tensors by key, below `<folder>/<kind>`. `fingerprint` names the model part that made them."""
 
@@ -71,7 +76,8 @@ class Cache:
         return hash_bytes("\x1f".join([_VERSION, self._fingerprint, *map(repr, facts)]).encode())
 
     def get(self, key: str) -> dict[str, Tensor] | None:
-        """What is kept under `key`; None where nothing is. A damaged file (a power cut) counts as none and goes."""
+        """What is kept under `key`; None where nothing is. A damaged file (a power cut) counts as none and goes, and so
+        does one with values that are no numbers."""
         path = self._path(key)
         try:
             data = path.read_bytes()
@@ -79,6 +85,8 @@ class Cache:
         except FileNotFoundError:
             return None
         except Exception:  # the safetensors reader's errors share no base
+            tensors = {}
+        if not tensors or not finite(tensors):
             with contextlib.suppress(OSError):
                 path.unlink()
             return None
@@ -86,7 +94,10 @@ class Cache:
         return tensors
 
     def put(self, key: str, tensors: Mapping[str, Tensor]) -> None:
-        """Keep tensors under `key`. A full or read-only disk loses the cache's gain, not the run."""
+        """Keep tensors under `key`, unless they hold values that are no numbers: those are never kept. A full or
+        read-only disk loses the cache's gain, not the run."""
+        if not finite(tensors):
+            return
         held = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
         with contextlib.suppress(OSError):
             write_whole(self._path(key), safetensors.torch.save(held))

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from trainer.data.cache import Cache, hash_bytes
+from trainer.data.cache import Cache, finite, hash_bytes
 from trainer.data.images import BrokenImage, look, open_image, read_bytes, to_tensor
 from trainer.parts import Family
 from trainer.plan.draws import Draw, number
@@ -210,6 +210,10 @@ def _encode(
                 seeds = [row.seed for row, _ in good]
                 latents_BCHW = family.encode_images(torch.stack([values for _, values in good]), seeds).float().cpu()
                 for (row, _), latents_CHW in zip(good, latents_BCHW):
+                    if not finite({_ENCODED: latents_CHW}):
+                        why = "the VAE gives values for it that are no numbers"
+                        broken[row.place[0]] = BrokenImage(paths[row.place[0]], why)
+                        continue
                     held[row.place] = latents_CHW.clone()
                     cache.put(row.key, {_ENCODED: latents_CHW})
             done += len(group)

@@ -7,7 +7,8 @@ from typing import Protocol
 
 import torch
 
-from trainer.data.cache import Cache
+from trainer.contract.problems import Problem, Problems
+from trainer.data.cache import Cache, finite
 from trainer.data.latents import Progress
 from trainer.parts import Conditioning, Family
 from trainer.stopwatch import SILENT, Stopwatch
@@ -63,6 +64,9 @@ def prepare_text(captions: Iterable[str], family: Family, cache: Cache, progress
             with torch.no_grad():
                 encoded = family.encode_captions([caption])
             found = {name: values.detach().cpu() for name, values in encoded.items()}
+            if not finite(found):
+                why = f'the text encoder gives values that are no numbers for the caption "{caption[:80]}"'
+                raise Problems([Problem("precision.compute", why, "choose float", "model")])
             cache.put(key, found)
         held[caption] = found
         if progress:

@@ -15,8 +15,8 @@ MARGIN_PX, LABEL_PX, SMALLEST_CELL_PX = 8, 18, 192
 
 
 def to_picture(pixels_CHW: Tensor) -> Image.Image:
-    """Values in [0, 1] -> 8 bits a channel."""
-    values_HWC = (pixels_CHW.clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0)
+    """Values in [0, 1] -> 8 bits a channel; what is no number is black."""
+    values_HWC = (pixels_CHW.nan_to_num(0.0).clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0)
     return Image.fromarray(values_HWC.contiguous().numpy())
 
 

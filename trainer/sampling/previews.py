@@ -129,6 +129,12 @@ class Previews:
             self._conditioning(prompt.negative),
             self._device,
         )
+        if not bool(torch.isfinite(pixels_CHW).all()) and "black" not in self._told:
+            self._told.add("black")
+            self._warn(
+                f"sample {number + 1} of step {step} is black where the model gave values that are no numbers: it "
+                "overflows in the chosen format (precision.compute)"
+            )
         path = self._run.samples / f"step{step:08}_{number:02}.png"
         texts = {
             "parameters": recipes.a1111_text(prompt.text, told),

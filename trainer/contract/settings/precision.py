@@ -11,7 +11,8 @@ class Precision(Section):
     compute: Annotated[Format, Setting("Precision", kohya="mixed_precision", tier="basic")] = "bf16"
     """Number format of the computation; the LoRA itself is trained in float whatever you choose. bf16 on RTX 30xx and
     newer, fp16 on RTX 20xx, float for GTX 16xx cards that give NaN and for the CPU. fp16 and bf16 are equally fast;
-    fp16 can overflow, which loss scaling catches."""
+    fp16 can overflow: such a step is skipped and counted. The VAE always computes in float, so that its overflow in
+    fp16, known as black pictures, cannot happen."""
 
     base: Annotated[Format | SameAs, Setting("Base weights", kohya="full_fp16, full_bf16", tier="expert")] = SameAs(
         "precision.compute"
