@@ -94,9 +94,8 @@ def second_process(argv):
 
     if of_a_run is not None:
         return headless.COMMANDS[of_a_run](options)
-    if options.preflight:
-        return headless.preflight(options)
-    return headless.check(options) if options.check else headless.main(options)
+    instead = commandline.instead_of_training(options)
+    return headless.WITH_PRESET[instead](options) if instead else headless.main(options)
 
 
 def main():

@@ -48,9 +48,27 @@ def preflight(options: Namespace) -> int:
     with _told_on_stderr() as outcome:
         preset, _ = _checked(options)
         run = jobs.start(preset, runs=_runs(options), kind="preflight")
-        print(f"Run folder: {run.path}", flush=True)
+        tell(f"Run folder: {run.path}")
         return follow(run)
     return outcome[0]
+
+
+def prove_resume(options: Namespace) -> int:
+    """`--prove-resume`: whether a run of this preset that is interrupted and resumed gives the same bits; 0 or 1."""
+    from .prove import prove
+
+    with _told_on_stderr() as outcome:
+        preset, _ = _checked(options)
+        return prove(preset, _runs(options))
+    return outcome[0]
+
+
+WITH_PRESET: dict[str, Callable[[Namespace], int]] = {
+    "check": check,
+    "preflight": preflight,
+    "prove_resume": prove_resume,
+}
+"""Option that goes with `--preset` -> what is done instead of training."""
 
 
 def resume(options: Namespace) -> int:

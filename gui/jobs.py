@@ -6,6 +6,7 @@ terminal never reaches it. Its only argument is the run folder: no value of a pr
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from trainer.contract import families
@@ -32,12 +33,19 @@ def default_runs() -> Path:
     return load_machine(ROOT).runs
 
 
-def start(preset: Preset, name: str = "", runs: Path | None = None, kind: Kind = "training") -> RunDir:
+def start(
+    preset: Preset,
+    name: str = "",
+    runs: Path | None = None,
+    kind: Kind = "training",
+    asked: Mapping[Request, str] | None = None,
+) -> RunDir:
     """Make a run folder, write the resolved preset into it and launch the trainer; returns at once.
 
     `name` names the adapter and the run; "" takes the preset's. A `kind` of "preflight" climbs the ladder, on the first
-    of several GPUs, and its folder's name says so. Problems where the preset cannot be resolved or the
-    runs folder cannot be written: the preset's contents are for `plan.make_plan` to check, before."""
+    of several GPUs, and its folder's name says so. `asked`: requests that it finds when it begins. Problems where the
+    preset cannot be resolved or the runs folder cannot be written: the preset's contents are for `plan.make_plan` to
+    check, before."""
     resolved = resolve(preset, name)
     if kind == "preflight":
         resolved = presets.with_values(resolved, {"hardware.gpus": parse_gpus(resolved.hardware.gpus)[0]})
@@ -48,6 +56,8 @@ def start(preset: Preset, name: str = "", runs: Path | None = None, kind: Kind =
         run = RunDir.create(folder.resolve(), "-".join(words))
         write_whole(run.preset, presets.dumps(resolved))
         run.update_state(preset_title=resolved.about.title, kind=kind)
+        for what, text in (asked or {}).items():
+            run.request(what, text)
         launch(run, command(run, chosen, threads(resolved, chosen)), environment(resolved, chosen))
     except OSError as error:
         fix = "choose another folder with --runs, or make room or rights there"

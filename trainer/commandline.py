@@ -15,6 +15,9 @@ from typing import NoReturn
 OF_A_RUN = ("stop", "pause", "save", "sample", "resume", "discard", "report")
 """Options that name a run and do something with it."""
 
+INSTEAD = ("check", "preflight", "prove_resume")
+"""Options that go with --preset and do something else than train."""
+
 DONE, CRASHED, BAD_SETTINGS, BAD_DATA, STOPPED = 0, 1, 2, 3, 130
 
 EPILOG = """\
@@ -74,6 +77,11 @@ def build_parser() -> argparse.ArgumentParser:
         action="store_true",
         help="climb the ladder first: one image, a few, the base model, the learning rate, speed; about a minute",
     )
+    train.add_argument(
+        "--prove-resume",
+        action="store_true",
+        help="train 8 steps twice, once left alone and once interrupted and resumed, and compare every bit",
+    )
     train.add_argument("--name", help="name of the adapter and the run")
     of_a_run = parser.add_argument_group(
         "a run that is there", "RUN is its folder, its name, the beginning of it, or latest."
@@ -128,17 +136,23 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     if len(actions) > 1:
         parser.error(f"--{actions[0]} and --{actions[1]} cannot be used together")
     if options.preset is None:
-        for name in ("check", "preflight", "name"):
+        for name in (*INSTEAD, "name"):
             if getattr(options, name):
-                parser.error(f"--{name} needs --preset FILE")
+                parser.error(f"--{name.replace('_', '-')} needs --preset FILE")
         if options.set and options.resume is None:
             parser.error("--set needs --preset FILE or --resume RUN")
-    if options.check and options.preflight:
-        parser.error("--check and --preflight cannot be used together")
+    instead = [f"--{name.replace('_', '-')}" for name in INSTEAD if getattr(options, name)]
+    if len(instead) > 1:
+        parser.error(f"{instead[0]} and {instead[1]} cannot be used together")
     if options.help == "":
         parser.print_help(sys.stdout)
         parser.exit(DONE)
     return options
+
+
+def instead_of_training(options: argparse.Namespace) -> str | None:
+    """The option that goes with --preset and does something else with it, if one is given."""
+    return next((name for name in INSTEAD if getattr(options, name)), None)
 
 
 def of_a_run(options: argparse.Namespace) -> str | None:

@@ -9,13 +9,14 @@ import pytest
 from safetensors.torch import save_file
 from whole_runs import of_kind, same_bits, tensors
 
-from gui import continuing, jobs
+from gui import continuing, jobs, prove
 from trainer.__main__ import main
 from trainer.contract import checkpoints
 from trainer.contract import preset as presets
 from trainer.contract.events import Finished, Noted, StepDone, Warned
 from trainer.contract.problems import Problems
-from trainer.contract.rundir import RunDir
+from trainer.contract.rundir import RunDir, find_runs
+from trainer.contract.settings import Preset
 
 Train = Callable[..., RunDir]
 CONSTANT = {"schedule.name": "constant", "schedule.warmup": 0, "hardware.keep_awake": False}
@@ -160,3 +161,28 @@ def test_what_fp16_skipped_is_counted_on(train_here: Train) -> None:
     assert kept.keys() == {"skipped", "in_a_row"}
     skipped = [event for event in of_kind(run, Warned) if "skipped so far" in event.text]
     assert (kept["skipped"] > 0) == bool(skipped)
+
+
+def test_exact_resume_is_shown_on_this_machine_and_its_breach_too(
+    small: Callable[..., Preset], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(jobs, "launch", lambda run, argv, environ: main(argv[-2:]))
+    monkeypatch.setattr(jobs, "alive", lambda run: False)
+    changes = {"training.accumulate": 2, "precision.save": "bf16", "sampling.every": "1 step"}
+    assert prove.prove(jobs.resolve(small(changes)), tmp_path / "runs") == 0
+    said = capsys.readouterr().out
+    assert "Paused after step 3" in said and "all equal in every bit" in said and "Bit-equal" in said
+    whole, resumed = sorted(find_runs(tmp_path / "runs"), key=lambda run: run.id, reverse=True)
+    assert whole.id.startswith("prove-zorb-whole-") and resumed.id.startswith("prove-zorb-resumed-")
+    assert same_bits_of(whole, resumed) and steps(resumed) == list(range(1, 9))
+    file = resumed.path / "prove-zorb-resumed.safetensors"
+    damaged = tensors(resumed, file.name)
+    next(iter(damaged.values())).view(-1)[0] += 1
+    save_file(damaged, file)
+    assert prove.judge(whole, resumed) == 1
+    assert "Not bit-equal" in capsys.readouterr().out
+
+
+def same_bits_of(whole: RunDir, resumed: RunDir) -> bool:
+    a, b = tensors(whole, "prove-zorb-whole.safetensors"), tensors(resumed, "prove-zorb-resumed.safetensors")
+    return a.keys() == b.keys() and all(bool((a[key] == b[key]).all()) for key in a)
