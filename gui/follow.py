@@ -11,7 +11,7 @@ from trainer.contract import preset as presets
 from trainer.contract.events import Event, Failed, Reader, Saved, Timing
 from trainer.contract.interrupts import Interrupts
 from trainer.contract.problems import Problems
-from trainer.contract.rundir import EXIT_CRASHED, EXIT_DONE, EXIT_STOPPED, RunDir, RunState
+from trainer.contract.rundir import EXIT_CRASHED, EXIT_DONE, EXIT_STOPPED, RunDir, RunState, rescue_folders
 from trainer.report import preflight
 from trainer.report.verdicts import Split, in_a_line, verdict
 
@@ -23,6 +23,8 @@ POLL_S = 0.1
 QUIET_S = 3.0
 """How long a run may have no living process before it counts as dead: its last words may still be on the way."""
 
+FOLDER_GONE = "The run folder cannot be written to, so the run cannot be asked to stop. "
+
 ADAPTERS = ("final", "lowest validation loss")
 
 
@@ -32,7 +34,14 @@ class Asker:
 
     def __init__(self, run: RunDir, view: View) -> None:
         self._run, self._view, self._told = run, view, 0
-        self.interrupts = Interrupts(lambda: run.request("stop"), lambda: None)
+        self.interrupts = Interrupts(self._stop, lambda: None)
+        self._unreachable = False
+
+    def _stop(self) -> None:
+        try:
+            self._run.request("stop")
+        except OSError:
+            self._unreachable = True
 
     def act(self) -> bool:
         """Say and do what was asked for since the last call; False where nobody watches any more."""
@@ -40,7 +49,8 @@ class Asker:
         if self.interrupts.closed:
             return False
         if count > 0 and self._told == 0:
-            self._view.say("Stopping after the step in hand; everything is saved. Again to end at once.")
+            asked = "Stopping after the step in hand; everything is saved. Again to end at once."
+            self._view.say(FOLDER_GONE + "Again to end it at once." if self._unreachable else asked)
             self._told = 1
         if count > self._told:
             self._view.say("Ending at once.")
@@ -62,7 +72,7 @@ def follow(run: RunDir, new_only: bool = False) -> int:
         reader.offset = run.events_bytes()
     asker.interrupts.listen()
     try:
-        last_life = time.monotonic()
+        last_life, told_gone = time.monotonic(), False
         while True:
             lives = jobs.alive(run)
             last_life = time.monotonic() if lives else last_life
@@ -72,6 +82,7 @@ def follow(run: RunDir, new_only: bool = False) -> int:
                 seen += [event] if isinstance(event, (Saved, Failed, Timing)) else []
             if over:
                 break
+            told_gone = told_gone or _tell_if_gone(run, view)
             if not asker.act():
                 silence(sys.stdout, sys.stderr)
                 return EXIT_STOPPED
@@ -80,6 +91,14 @@ def follow(run: RunDir, new_only: bool = False) -> int:
         view.close()
         asker.interrupts.leave()
     return _farewell(run, seen, asker.killed)
+
+
+def _tell_if_gone(run: RunDir, view: View) -> bool:
+    """Say it where the trainer cannot: its words go to the folder that cannot be reached."""
+    gone = not run.path.is_dir()
+    if gone:
+        view.say(f"{run.path} cannot be reached. The run goes on; what it writes is held in memory and tried again.")
+    return gone
 
 
 def _over(run: RunDir) -> bool:
@@ -91,6 +110,13 @@ def _over(run: RunDir) -> bool:
 
 def _farewell(run: RunDir, seen: list[Event], killed: bool) -> int:
     """The last words on the screen and the exit code."""
+    for copy in map(RunDir, rescue_folders(run.id)):
+        if not _over(run) and _over(copy):
+            tell(f"{run.path} could not be written to the end. What is missing there is in {copy.path}", sys.stderr)
+            run = copy
+    if not run.state_file.is_file():
+        tell(f"{run.path} is gone.", sys.stderr)
+        return EXIT_CRASHED
     state = run.read_state()
     if state.exit_code is None:
         if killed:

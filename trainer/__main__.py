@@ -113,7 +113,7 @@ def _train(run: KeptRun, began: float, step: int, again: bool) -> int:
         end = how_it_failed(error)
         last = Failed(step=counter.step, cause=end.cause, problems=list(end.problems), exit_code=end.exit_code)
     try:
-        run.settle(fan)
+        run.settle(lambda event: fan(replace(event, step=counter.step)))
         fan(last)
         if end.state != "paused" and not hurried:
             tell_in_full(run, end, counter.step, fan)

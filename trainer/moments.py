@@ -64,7 +64,7 @@ class Keeper:
     def save(self, step: int) -> None:
         """An in-between file; then as many of the older ones go as `saving.keep_last` says."""
         self._write(step, self.plan.checkpoint_file(step), "in between")
-        prune(self.run.path, self.name, self.plan.preset.saving.keep_last)
+        prune(self.run.path, self.name, self.plan.preset.saving.keep_last, step)
 
     def save_lowest(self, step: int) -> None:
         """The adapter of the lowest validation loss so far, always under the same name."""

@@ -22,6 +22,9 @@ KEPT = 2
 LOST = "events.lost.jsonl"
 """Events beyond the state that a run went on from."""
 
+MISSING_LIMIT = 1 << 26
+"""Bytes of events that may be missing; a state that names more is not to be believed."""
+
 FACTS = "loratory_state"
 """The safetensors metadata key of a state's JSON."""
 
@@ -80,10 +83,14 @@ def rewind(run: RunDir) -> int:
     """Let the events end where the newest state was written (without one: at their beginning); those after it go to the
     end of `events.lost.jsonl`, since their steps are done again. Returns the step of that state, or 0.
 
-    Doing it twice does no more than doing it once. Not for a run that is alive."""
+    Where events had not come to the disk before the power went, empty lines take their place: so the state's position
+    keeps its meaning. Doing it twice does no more than doing it once. Not for a run that is alive."""
     found = newest(run)
     end = found.events_bytes if found else 0
     with contextlib.suppress(FileNotFoundError), open(run.events, "r+b") as file:
+        missing = end - file.seek(0, os.SEEK_END)
+        file.write(b"\n" * (missing if missing <= MISSING_LIMIT else 0))
+        end = min(end, file.tell())
         file.seek(end)
         lost = file.read()
         if lost:

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import re
+import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -263,6 +264,11 @@ class RunDir:
             if not young and not self.process_runs():
                 return replace(state, state="interrupted", cause=state.cause or "its process is gone")
         return state
+
+
+def rescue_folders(run_id: str) -> list[Path]:
+    """Where a run's files are put while its own folder cannot be written: the first of them that can be."""
+    return [home / "loratory-rescued" / run_id for home in (Path.home(), Path(tempfile.gettempdir()))]
 
 
 def _mark(path: Path) -> tuple[int, int]:

@@ -12,7 +12,6 @@ import errno
 import os
 import re
 import shutil
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from pathlib import Path
 
 from trainer.contract.events import Event, Noted, Warned, Writer
 from trainer.contract.interrupts import Interrupts
-from trainer.contract.rundir import Content, RunDir, RunState, Whole, write_whole
+from trainer.contract.rundir import Content, RunDir, RunState, Whole, rescue_folders, write_whole
 
 RETRY_S = 10.0
 LOOK_S = 1.0
@@ -106,13 +105,14 @@ class KeptRun(RunDir):
         """Write a file now, or hold it in memory and try again; `then` is called when it is on the disk."""
         if path.parent == self.checkpoints:  # of full states the newest counts
             self._jobs = {other: job for other, job in self._jobs.items() if other.parent != self.checkpoints}
+            self.log.flush(sync=True)  # a state without the events up to it would leave a gap
         self._jobs.pop(path, None)
         try:
             self._ready()
             content.write(path)
         except OSError as error:
             self._jobs[path] = Job(content, then, content.hold())
-            self._refused(path.name, error)
+            self._refused("the full state" if path.parent == self.checkpoints else path.name, error)
             self._make_room()
             return
         then()
@@ -200,8 +200,7 @@ class KeptRun(RunDir):
     def rescue(self) -> Path | None:
         """Write everything that waits, with the preset, `run.json` and the events, to a folder of the user's own or to
         the one for temporary files; None where neither can be written."""
-        for home in (Path.home(), Path(tempfile.gettempdir())):
-            folder = home / "loratory-rescued" / self.id
+        for folder in rescue_folders(self.id):
             with contextlib.suppress(OSError):
                 for path, job in self._jobs.items():
                     job.content.write(folder / path.relative_to(self.path))

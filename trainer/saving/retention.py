@@ -23,10 +23,11 @@ def _step(path: Path) -> tuple[int, str]:
         return 0, path.name
 
 
-def prune(folder: Path, name: str, keep_last: int) -> list[Path]:
-    """Remove all but the last `keep_last` in-between files (0 keeps all); returns those removed. The final file never
-    counts. One that another program holds open stays until the next time."""
-    files = in_between_files(folder, name)
+def prune(folder: Path, name: str, keep_last: int, step: int) -> list[Path]:
+    """Remove all but the last `keep_last` in-between files up to `step` (0 keeps all); returns those removed. The final
+    file never counts, nor do those of later steps, which a resumed run is about to do again. One that another program
+    holds open stays until the next time."""
+    files = [path for path in in_between_files(folder, name) if _step(path)[0] <= step]
     removed = []
     for path in files[: max(len(files) - keep_last, 0)] if keep_last else []:
         with contextlib.suppress(OSError):

@@ -27,7 +27,8 @@ class TensorBoard:
             self._begin(event)
         values = [Summary.Value(tag=tag, simple_value=value) for tag, value in scalars(event).items()]
         if isinstance(event, Sampled):
-            values += [self._picture(i, name) for i, name in enumerate(event.files)]
+            files = [(i, name) for i, name in enumerate(event.files) if (self._folder / name).is_file()]
+            values += [self._picture(i, name) for i, name in files]  # one may still wait for room on the disk
         if values:
             record = Record(wall_time=event.time, step=event.step, summary=Summary(value=values))
             self._writer.add_event(record)

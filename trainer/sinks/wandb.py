@@ -8,6 +8,9 @@ from trainer.contract.events import Event, Sampled
 
 from .tensorboard import scalars
 
+INIT_S = 30
+"""Seconds that its server may take to answer; then the run goes on without it, and says so."""
+
 
 class WeightsAndBiases:
     """The figures and samples of a run under `project`; `folder` is the run folder."""
@@ -17,7 +20,13 @@ class WeightsAndBiases:
 
         self._wandb = wandb
         self._folder = Path(folder)
-        self._run = wandb.init(project=project, name=self._folder.name, dir=str(self._folder), reinit="finish_previous")
+        self._run = wandb.init(
+            project=project,
+            name=self._folder.name,
+            dir=str(self._folder),
+            reinit="finish_previous",
+            settings=wandb.Settings(init_timeout=INIT_S, login_timeout=INIT_S),
+        )
 
     def write(self, event: Event) -> None:
         """Log the event's figures or pictures at its step."""

@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import save_file
 
 from trainer.contract import checkpoints
+from trainer.contract.events import Noted, Writer, read
 from trainer.contract.rundir import RunDir
 
 
@@ -47,3 +48,17 @@ def test_the_latest_step_counts_not_the_latest_file(run: RunDir) -> None:
     state(run, 20, 3)
     found = checkpoints.newest(run)
     assert found is not None and (found.step, found.events_bytes) == (100, 5)
+
+
+def test_events_that_a_power_cut_took_leave_their_place_empty(run: RunDir) -> None:
+    run.events.write_bytes(b'{"kind":"noted","text":"a"}\n{"kind":"no')
+    state(run, 2, 60)
+    assert checkpoints.rewind(run) == checkpoints.rewind(run) == 2
+    assert run.events.stat().st_size == 60
+    writer = Writer(run.events)
+    writer.write(Noted(text="b"))
+    writer.close()
+    assert [event.text for event in read(run.events) if isinstance(event, Noted)] == ["a", "b"]
+    state(run, 3, 10**15)
+    checkpoints.rewind(run)
+    assert run.events.stat().st_size < 200

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from trainer.contract import events
 from trainer.contract.events import (
     KINDS,
     Event,
@@ -95,3 +96,39 @@ def test_a_reader_gets_each_event_once_and_waits_for_the_end_of_a_line(tmp_path:
     assert len(read(path)) == 2
     path.write_bytes(to_line(Warned(text="anew")).encode())
     assert list(reader.new()) == [Warned(text="anew")]
+
+
+def test_a_line_that_a_killed_process_left_unfinished_is_not_glued_to(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    path.write_bytes(b'{"kind":"noted","text":"a"}\n{"kind":"noted","te')
+    writer = events.Writer(path)
+    assert writer.position == path.stat().st_size == 28
+    writer.write(events.Noted(text="b"))
+    assert [event.text for event in events.read(path)] == ["a", "b"] and writer.position == path.stat().st_size
+    writer.close()
+
+
+def test_a_deleted_file_is_made_again_with_what_was_in_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(events.Writer, "CHECK_S", 0.0)
+    path = tmp_path / "events.jsonl"
+    writer = events.Writer(path)
+    writer.write(events.Noted(text="a"))
+    try:
+        path.unlink()
+    except PermissionError:
+        pytest.skip("this system keeps open files from being deleted")
+    writer.write(events.Noted(text="b"))
+    assert [event.text for event in events.read(path)] == ["a", "b"]
+    writer.close()
+
+
+def test_more_than_memory_should_hold_is_counted_and_dropped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(events.Writer, "LIMIT", 150)
+    writer = events.Writer(tmp_path / "events.jsonl")
+    monkeypatch.setattr(writer, "_stay", lambda now: (_ for _ in ()).throw(OSError(28, "full")))
+    for text in "abcdef":
+        writer.write(events.Noted(text=text))
+    monkeypatch.undo()
+    assert writer.dropped > 0 and writer.flush()
+    assert len(events.read(tmp_path / "events.jsonl")) == 6 - writer.dropped
+    writer.close()

@@ -77,8 +77,8 @@ def test_retention_keeps_the_last_by_step(tmp_path: Path) -> None:
     _save(tmp_path, "cat-two-000001", 1)
     names = [path.stem for path in in_between_files(tmp_path, "cat")]
     assert names == ["cat-000001", "cat-step00000150", "cat-000002"]
-    assert prune(tmp_path, "cat", 0) == []
-    assert [path.stem for path in prune(tmp_path, "cat", 2)] == ["cat-000001"]
+    assert prune(tmp_path, "cat", 0, 10**9) == []
+    assert [path.stem for path in prune(tmp_path, "cat", 2, 10**9)] == ["cat-000001"]
     assert {path.stem for path in tmp_path.iterdir()} == {"cat", "cat-step00000150", "cat-000002", "cat-two-000001"}
 
 
