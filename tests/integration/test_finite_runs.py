@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -319,3 +320,20 @@ def test_a_model_with_values_that_are_no_numbers_is_refused_by_layer(
     state = train_here().read_state()
     assert state.exit_code == 3 and f"{LAYER}.weight" in state.cause and state.cause.startswith("model.path")
     assert "float" in train_here({"precision.compute": "fp16"}).read_state().cause
+
+
+def test_the_vae_computes_in_float_whatever_the_rest_does(demo_model_dir: Path) -> None:
+    from trainer.contract.families import recognise
+    from trainer.families.sd1 import StableDiffusion1
+    from trainer.parts import LoadPlan, ModelFiles
+
+    family = StableDiffusion1()
+    plan = LoadPlan(torch.device("cpu"), torch.float16, torch.float16)
+    family.load(ModelFiles(str(demo_model_dir), recognise(str(demo_model_dir))), plan)
+    assert {value.dtype for value in family.parts["vae"].parameters()} == {torch.float32}
+    seen: list[torch.dtype] = []
+    vae: Any = family.parts["vae"]
+    for part in (vae.encoder.conv_in, vae.decoder.conv_out):
+        part.register_forward_hook(lambda module, given, answer: seen.append(answer.dtype))
+    family.decode(family.encode_images(torch.zeros(1, 3, 64, 64), [1]))
+    assert seen == [torch.float32, torch.float32]

@@ -1,10 +1,12 @@
 """The cache: nothing stale, nothing torn, oldest out first."""
 
+import math
 import os
 import time
 from pathlib import Path
 
 import pytest
+import safetensors.torch
 import torch
 from torch import nn
 
@@ -120,3 +122,13 @@ def test_fingerprint_sees_the_configuration_but_not_where_the_model_lies(tmp_pat
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
 def test_fingerprint_of_every_format(dtype: torch.dtype) -> None:
     assert len(fingerprint(nn.Linear(3, 3).to(dtype))) == 32
+
+
+def test_values_that_are_no_numbers_are_never_kept_nor_given(tmp_path: Path) -> None:
+    cache = Cache(tmp_path, "latents", "f")
+    cache.put("ab12", {"latents": torch.tensor([1.0, math.nan])})
+    assert not list(tmp_path.rglob("*.safetensors"))
+    cache.put("ab12", {"latents": torch.ones(2)})
+    (path,) = tmp_path.rglob("*.safetensors")
+    safetensors.torch.save_file({"latents": torch.tensor([1.0, math.inf])}, path)  # as an older version kept it
+    assert cache.get("ab12") is None and not path.exists()

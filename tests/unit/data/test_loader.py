@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from trainer.contract.problems import Problems
 from trainer.contract.settings import Captions
 from trainer.data.cache import Cache
 from trainer.data.images import BrokenImage
@@ -205,6 +206,30 @@ def test_broken_images_are_all_named_after_the_good_ones_were_encoded(paths: lis
     assert {error.path for error in caught.value.broken} == {paths[3], paths[6]}
     assert family.images == 5
     assert {error.path for error in check_decodable(paths)} == {paths[3], paths[6]}
+
+
+def test_an_image_whose_latents_are_no_numbers_is_named_and_never_cached(paths: list[Path], tmp_path: Path) -> None:
+    class Overflows(Averages):
+        def encode_images(self, pixels_BCHW: Tensor, seeds: Sequence[int]) -> Tensor:
+            latents_BCHW = super().encode_images(pixels_BCHW, seeds)
+            bright = pixels_BCHW[:, 0].mean(dim=(1, 2)) > 0.3  # picture 6 alone
+            return torch.where(bright[:, None, None, None], torch.inf, latents_BCHW)
+
+    with pytest.raises(BrokenImages, match="no numbers") as caught:
+        cached(draws(), paths, tmp_path, Overflows())
+    assert {error.path for error in caught.value.broken} == {paths[6]}
+    family = Averages()
+    cached(draws(), paths, tmp_path, family)
+    assert family.images == 1
+
+
+def test_a_caption_whose_encoding_is_no_number_is_a_problem(tmp_path: Path) -> None:
+    class Overflows(Averages):
+        def encode_captions(self, captions: Sequence[str], train: bool = False) -> Conditioning:
+            return {"text": super().encode_captions(captions)["text"] * torch.inf}
+
+    with pytest.raises(Problems, match='"a cat"'):
+        prepare_text(["a cat"], Overflows(), Cache(tmp_path, "text", "averages"))
 
 
 @pytest.mark.parametrize("change", [{"rotate": 5.0}, {"jitter": 0.1}])
