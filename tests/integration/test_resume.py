@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
 from whole_runs import of_kind, same_bits, tensors, wait_until
 
 from gui import jobs
@@ -34,25 +37,38 @@ Train = Callable[..., RunDir]
 ACCUMULATED = {"training.batch_size": 2, "training.accumulate": 3, "training.length": "6 steps", "schedule.warmup": 20}
 """16 images: 8 batches, 3 steps an epoch, the last of two batches; steps 1, 2, 4 and 5 lie within an epoch."""
 PATIENCE_S = 120
+SIGNAL = "stop" if os.name == "nt" else "signal"
 
 
 @pytest.fixture
-def stop_after(monkeypatch: pytest.MonkeyPatch) -> Callable[[RunDir, int], None]:
-    """`stop_after(run, step)`: that run is asked to stop when its step event comes, as by a click at that moment."""
+def at_step(monkeypatch: pytest.MonkeyPatch) -> Callable[[RunDir, int, str], None]:
+    """`at_step(run, step, how)`: that run is interrupted when its step event comes, as by a click or a signal then."""
     from trainer.sinks.fan import Fan
 
-    wanted: dict[Path, int] = {}
+    wanted: dict[Path, tuple[int, str]] = {}
     before = Fan.__call__
 
     def heard(fan: Fan, event: Event) -> None:
         before(fan, event)
-        for path, step in list(wanted.items()):
+        for path, (step, how) in list(wanted.items()):
             if isinstance(event, StepDone) and event.step == step:
                 del wanted[path]
-                RunDir(path).request("stop")
+                os.kill(os.getpid(), signal.SIGTERM) if how == "signal" else RunDir(path).request(how)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Fan, "__call__", heard)
-    return lambda run, step: wanted.update({run.path: step})
+    return lambda run, step, how: wanted.update({run.path: (step, how)})
+
+
+@pytest.fixture
+def stop_after(at_step: Callable[[RunDir, int, str], None]) -> Callable[[RunDir, int], None]:
+    """`stop_after(run, step)`: that run is asked to stop when its step event comes."""
+    return lambda run, step: at_step(run, step, "stop")
+
+
+@pytest.fixture
+def wholes() -> dict[int, RunDir]:
+    """Runs that were left alone, by their accumulation: one is enough for all examples."""
+    return {}
 
 
 @pytest.fixture
@@ -102,10 +118,37 @@ def interrupted(train_here: Train, stop_after: Callable[[RunDir, int], None], re
     return run
 
 
-def test_stopped_anywhere_in_an_epoch_and_with_accumulation(train_here: Train, interrupted: Train) -> None:
-    whole = train_here(ACCUMULATED)
-    for steps in [(1,), (2,), (3,), (4,), (5,), (1, 4), (2, 3, 5)]:
-        assert_equal(interrupted(ACCUMULATED, *steps), whole)
+@st.composite
+def interruptions(draw: st.DrawFn) -> list[tuple[int, str]]:
+    """Some of the steps before the last, each with how the run is interrupted after it."""
+    steps = sorted(draw(st.sets(st.integers(1, 5), min_size=1, max_size=3)))
+    return [(step, draw(st.sampled_from(["stop", "pause", SIGNAL]))) for step in steps]
+
+
+@settings(max_examples=5, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(accumulate=st.sampled_from([1, 3]), moments=interruptions())
+@example(accumulate=3, moments=[(1, "stop"), (2, "pause"), (4, SIGNAL)])
+def test_interrupted_anywhere_and_however_it_is_the_run_that_was_left_alone(
+    train_here: Train,
+    at_step: Callable[[RunDir, int, str], None],
+    resume: Callable[[RunDir], RunDir],
+    wholes: dict[int, RunDir],
+    accumulate: int,
+    moments: list[tuple[int, str]],
+) -> None:
+    changes = {**ACCUMULATED, "training.accumulate": accumulate}
+    whole = wholes.get(accumulate) or train_here(changes)
+    wholes[accumulate] = whole
+    (first, how), *others = moments
+    run = train_here(changes, before=lambda run: at_step(run, first, how))
+    for (step, how), after in zip(moments, [*others, None]):
+        state = "paused" if how == "pause" else "stopped"
+        assert (run.read_state().state, run.read_state().step) == (state, step)
+        if after:
+            at_step(run, *after)
+        resume(run)
+    assert [event.step for event in of_kind(run, Resumed)] == [step for step, _ in moments]
+    assert_equal(run, whole)
 
 
 @pytest.mark.parametrize(
