@@ -110,9 +110,9 @@ def _report(run: RunDir) -> str:
 
 
 def _others(run: RunDir, view: RunView, found: tuple[Path, int] | None) -> str:
-    """In-between files that are still there."""
+    """In-between files that are still there, each as it was saved last."""
     links = []
-    for event in view.saved:
+    for event in {event.file: event for event in view.saved}.values():
         path = run.inside(event.file)
         if path is not None and path.is_file() and (found is None or path != found[0]):
             links.append(_link(path, event))

@@ -91,7 +91,8 @@ def line_chart(
     empty: str = "nothing yet",
 ) -> str:
     """A chart as HTML. `log`, `log_x`: logarithmic y and x axis (values that are not above 0 are left out). `x_end`:
-    the x axis reaches at least so far, so that a running curve grows into its chart. All text is escaped here."""
+    the x axis goes from 0 at least so far, so that a running curve grows into its chart and charts can be read one
+    below the other. All text is escaped here."""
     shown = [_cleaned(one, log, log_x) for one in series]
     shown = [one for one in shown if one.points]
     keys = "".join(f'<span class="key {one.kind}" {_ink(one)}>{escape(one.name)}</span>' for one in shown if one.name)
@@ -121,7 +122,7 @@ def _x_axis(series: Sequence[Series], x_end: float, log: bool = False) -> _Axis:
     high = max(max(one.points[-1][0] for one in series), x_end)
     if log:
         return _Axis(low, high if high > low else 10.0 * low, log=True)
-    return _Axis(min(low, 0.0 if low <= 0.1 * high else low), high if high > low else low + 1.0)
+    return _Axis(min(low, 0.0 if x_end or low <= 0.1 * high else low), high if high > low else low + 1.0)
 
 
 def _y_axis(series: Sequence[Series], log: bool) -> _Axis:

@@ -89,7 +89,7 @@ ol.told { margin: 0; padding: 0; list-style: none; }
 ol.told li { border-left: 4px solid var(--accent); padding: 2px 0 2px 10px; margin: 6px 0; overflow-wrap: anywhere; }
 ol.told li.warned { border-left-color: var(--warn); }
 ol.told b { font-weight: 600; font-size: 13px; color: var(--quiet); margin-right: 6px; }
-ul.problems { margin: 8px 0 0; padding-left: 20px; }
+ul.problems { margin: 8px 0 10px; padding-left: 20px; }
 table.settings { border-collapse: collapse; width: 100%; font-size: 13.5px; }
 table.settings td { border-top: 1px solid var(--line); padding: 3px 12px 3px 0; vertical-align: top;
   overflow-wrap: anywhere; }

@@ -7,10 +7,11 @@ import time
 from pathlib import Path
 
 from trainer.contract.rundir import RunDir, RunState
-from trainer.contract.settings import Preset
+from trainer.contract.settings import Preset, Rule
 from trainer.contract.share import Cleaner, file_name
 from trainer.report import checks, pictures
 from trainer.report.charts import number
+from trainer.report.chosen import shown
 from trainer.report.document import facts
 from trainer.report.view import RunView
 from trainer.report.words import duration, escape, size
@@ -64,19 +65,21 @@ def _trigger(preset: Preset | None) -> str:
 
 
 def _trained(preset: Preset | None, view: RunView) -> str:
+    """The recipe in a line; what still follows a rule is left out."""
     if preset is None:
         return ""
     network, training = preset.network, preset.training
-    count = f", {view.started.trained_parameters / 1e6:.2f} million values" if view.started else ""
-    batch = f"batch {training.batch_size}" + (f" x {training.accumulate}" if training.accumulate > 1 else "")
-    rate = _plain(preset.optimizer.learning_rate)
-    size_px = preset.dataset.resolution
-    shape = f"{network.type}, rank {network.rank}, alpha {_plain(network.alpha)}{count}"
-    return escape(f"{shape}; {preset.optimizer.name} at {rate}, {preset.schedule.name}; {batch}, {size_px} px")
-
-
-def _plain(value: object) -> str:
-    return number(value) if isinstance(value, (int, float)) else "as rank"
+    values = view.started.trained_parameters if view.started else 0
+    told: list[tuple[str, object, str]] = [
+        (f"{network.type}, rank ", network.rank, ""),
+        ("alpha ", network.alpha, ""),
+        ("", round(values / 1e6, 2) or Rule(), " million values"),
+        (f"{preset.optimizer.name} at ", preset.optimizer.learning_rate, ""),
+        ("", preset.schedule.name, ""),
+        ("batch ", training.batch_size, f" x {training.accumulate}" if training.accumulate > 1 else ""),
+        ("", preset.dataset.resolution, " px"),
+    ]
+    return escape(", ".join(f"{a}{shown(value)}{b}" for a, value, b in told if not isinstance(value, Rule)))
 
 
 def _images(view: RunView) -> str:
