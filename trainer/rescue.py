@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 
 from trainer.contract.events import StepDone, Warned, json_values, read
 from trainer.contract.problems import Problems, RunEnded
-from trainer.contract.rundir import RunDir, write_whole
+from trainer.contract.rundir import RunDir, Whole
 from trainer.plan.advice import memory_relief
 from trainer.report.causes import cause_of, first_line, ran_out
 from trainer.report.remedies import Case, story
@@ -98,9 +98,8 @@ def _not_finite(error: LossNotFinite, bench: Bench, body: Body, keeping: Keeping
     lines = story(case)
     facts = {**_plain(case), "text": lines}
     try:
-        write_whole(
-            bench.run.path / AUTOPSY, json.dumps(json_values(facts), indent=1, ensure_ascii=False, allow_nan=False)
-        )
+        text = json.dumps(json_values(facts), indent=1, ensure_ascii=False, allow_nan=False)
+        bench.run.put(bench.run.path / AUTOPSY, Whole(text.encode()))
     except OSError as full:
         bench.emit(Warned(step=case.kept, text=f"{AUTOPSY} could not be written: {full}", setting="saving"))
     return RunEnded(f"{error}" + (f"; {kept}" if kept else ""), lines)

@@ -164,6 +164,7 @@ def test_a_folder_deleted_while_the_run_is_at_work(run: RunDir, whole: RunDir, a
     assert [event.kind for event in read(run.events)[-1:]] == ["finished"]
     assert any("were deleted" in text for text in told(run))
     assert run.preset.read_bytes() == whole.preset.read_bytes().replace(bytes(whole.path), bytes(run.path))
+    assert (run.path / "split.json").read_bytes() == (whole.path / "split.json").read_bytes()
     assert checkpoints.newest(run).step == 8
 
 
@@ -228,7 +229,7 @@ def test_killed_at_any_instant(
         changes = disk.changes
     assert changes > 60
     rng = random.Random(4)
-    for number in range(8):
+    for number in range(5):
         killed = made(tmp_path / f"killed{number}", small)
         done = []
         for kill_at in [*rng.choices(range(1, changes), k=rng.randint(1, 3)), 10**9]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from trainer.contract import preset as presets
 from trainer.contract.events import Reader
 from trainer.contract.problems import Problems
-from trainer.contract.rundir import RunDir, RunState, write_whole
+from trainer.contract.rundir import RunDir, RunState, Whole
 from trainer.contract.settings import Preset
 from trainer.contract.share import Cleaner, recipe_text
 from trainer.plan import recipes
@@ -42,7 +42,7 @@ def write(run: RunDir, state: RunState) -> Path | None:
     told = gather(run, state)
     if told.view.started is None:
         return None
-    write_whole(run.report, page(told))
+    run.put(run.report, Whole(page(told).encode()))
     return run.report
 
 

@@ -20,6 +20,7 @@ from pathlib import Path
 from trainer.contract.events import Event, Noted, Warned, Writer
 from trainer.contract.interrupts import Interrupts
 from trainer.contract.rundir import Content, RunDir, RunState, Whole, rescue_folders, write_whole
+from trainer.plan import sides
 
 RETRY_S = 10.0
 LOOK_S = 1.0
@@ -66,6 +67,7 @@ class KeptRun(RunDir):
         self._state_wanted = False
         self._copy: Path | None = None
         self._jobs: dict[Path, Job] = {}
+        self._small: dict[str, bytes] = {}
         self._news: list[Event] = []
         self._told: set[str] = set()
         self._busy = False
@@ -75,7 +77,7 @@ class KeptRun(RunDir):
     def open(self) -> None:
         """Take the folder over. OSError where it cannot be written: before anything is loaded."""
         self._remembered = super().read_state()
-        self._recipe = self.preset.read_bytes()
+        self._remember()
         self._disk = self.path.stat().st_dev
         for folder in (self.path, self.control, self.samples, self.checkpoints):
             for path in folder.glob(".*.tmp"):  # what a killed process left half-written
@@ -204,7 +206,8 @@ class KeptRun(RunDir):
             with contextlib.suppress(OSError):
                 for path, job in self._jobs.items():
                     job.content.write(folder / path.relative_to(self.path))
-                write_whole(folder / self.preset.name, self._recipe)
+                for name, data in self._small.items():
+                    write_whole(folder / name, data)
                 write_whole(folder / self.state_file.name, self._remembered.text())
                 write_whole(folder / self.events.name, self.log.everything())
                 return folder
@@ -246,6 +249,13 @@ class KeptRun(RunDir):
         self._next_look = time.monotonic() + LOOK_S
         with contextlib.suppress(OSError):
             self._ready()
+            self._remember()
+
+    def _remember(self) -> None:
+        """Small files that are written once and without which a run cannot go on."""
+        for path in (self.preset, self.path / sides.NAME):
+            if path.name not in self._small and path.is_file():
+                self._small[path.name] = path.read_bytes()
 
     def _ready(self) -> None:
         """Make the folder again if it was deleted. OSError where it cannot be reached: an empty folder where a share
@@ -257,7 +267,8 @@ class KeptRun(RunDir):
             raise FileNotFoundError(errno.ENOENT, "the run folder cannot be reached", str(self.path))
         for folder in (self.control, self.samples):
             folder.mkdir(parents=True, exist_ok=True)
-        write_whole(self.preset, self._recipe)
+        for name, data in self._small.items():
+            write_whole(self.path / name, data)
         write_whole(self.state_file, self._remembered.text(), sync=True)
         self._reopen_console()
         self._state_wanted = True
