@@ -72,7 +72,7 @@ def few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(overfit, "STEPS", 12)
     monkeypatch.setattr(overfit, "PASSES", 2)
     monkeypatch.setattr(stand, "IMAGES", 5)
-    monkeypatch.setattr(sweep, "STEPS", 20)
+    monkeypatch.setattr(sweep, "STEPS", 16)
 
 
 def one(tried: stand.Stand) -> Rung:
@@ -153,6 +153,7 @@ def test_rungs_do_not_see_each_other(sound: stand.Stand) -> None:
         assert torch.equal(sound.losses(fresh, looks), first)
 
 
+@pytest.mark.usefixtures("few_steps")
 def test_wrong_prediction_type_both_ways(sound: stand.Stand) -> None:
     v_model = as_v_model(sound)
     assert look(told(v_model, "v")).verdict == "green"
@@ -162,6 +163,7 @@ def test_wrong_prediction_type_both_ways(sound: stand.Stand) -> None:
         assert fix in rung.fixes[0] and "model.prediction" in rung.fixes[0]
 
 
+@pytest.mark.usefixtures("few_steps")
 def test_wrong_latent_scale(tmp_path: Path, demo_model_dir: Path) -> None:
     """Injected where it happens: the factor is left out of the VAE's own configuration."""
     model = tmp_path / "model"
@@ -312,7 +314,7 @@ def test_a_stop_is_obeyed_between_steps(tmp_path: Path) -> None:
 
 def test_from_the_command_line_to_the_report(tmp_path: Path) -> None:
     """A red rung: exit code 4, the table on the screen, the files in the folder, no adapter."""
-    changes = {**SMALL, "optimizer.learning_rate": 1e-12}
+    changes = {**SMALL, "training.batch_size": 4, "optimizer.learning_rate": 1e-12}
     where = ["--runs", str(tmp_path), "--name", "weak"]
     process = launch("--preset", str(DEMO), "--preflight", *where, *set_options(changes))
     out, err = process.communicate(timeout=120)

@@ -118,7 +118,8 @@ def _learns(figures: OneFigures) -> Finding:
         return Finding("red", "The loss of one image became no finite number.", "not finite", fixes)
     good, slow = (TEXT_ONLY, 1.0) if _text_only(figures.links) else (LEARNS, SLOW)
     if share < good:
-        return Finding("green", f"The adapter learns one image by heart: its loss falls to {percent(share)}.")
+        how = "by its text" if _text_only(figures.links) else "by heart"
+        return Finding("green", f"The adapter learns one image {how}: its loss falls to {percent(share)} of the start.")
     sentence = f"The loss of one image only falls to {percent(share)} of its start in {STEPS} steps."
     fixes = ["raise network.rank", "train more layers (network.conv_rank)"]
     if share < slow:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 from trainer.report.preflight import Chart, Curve, Rung
 
@@ -39,7 +40,7 @@ def learning_rate(figures: SweepFigures) -> Rung:
     low, high = figures.points[0][0], figures.points[-1][0]
     details = [
         f"Swept from {low:.2g} to {high:.2g} in {len(figures.points)} steps: the loss falls fastest at {rate(quick)}, "
-        f"diverges first at {rate(breaks)}; yours is {figures.users:.2g}.",
+        f"diverges first at {rate(breaks)}, yours is {figures.users:.2g}.",
         "A step at each rate says what is too high, not what is lowest in the end: between a hundredth of the fastest "
         "and half of the diverging rate all are worth a try.",
     ]
@@ -67,6 +68,11 @@ def _judge(figures: SweepFigures, quick: float, breaks: float) -> Finding:
     if users * FAR < quick:
         sentence = f"Your learning rate {users:.2g} is far below {quick:.2g}, where the loss falls fastest."
         return Finding("yellow", sentence, "rate too low", [f"raise optimizer.learning_rate towards {proposal}"])
+    if users < figures.points[0][0]:
+        sentence = (
+            f"Your learning rate {users:.2g} lies below the sweep, far from diverging: rung 1 says if it is enough."
+        )
+        return Finding("green", sentence)
     below = f", {breaks / users:.2g} times below where it diverges" if math.isfinite(breaks) else ""
     return Finding("green", f"Your learning rate {users:.2g} lies where the loss falls{below}.")
 
@@ -87,6 +93,9 @@ def _chart(figures: SweepFigures, quick: float, breaks: float) -> Chart:
 
 
 def _height(figures: SweepFigures, place: float, top: float) -> float:
-    """The loss at the swept rate nearest to a place."""
-    nearest = min(figures.points, key=lambda point: abs(math.log(point[0] / place)))[1]
-    return nearest if math.isfinite(nearest) else top
+    """The loss at a place, between the swept rates; that of the nearest end outside of them."""
+    points = [(rate, loss if math.isfinite(loss) else top) for rate, loss in figures.points]
+    for (low, before), (high, after) in pairwise(points):
+        if low <= place <= high:
+            return float(before * (after / before) ** (math.log(place / low) / math.log(high / low)))
+    return points[0][1] if place < points[0][0] else points[-1][1]

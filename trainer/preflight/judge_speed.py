@@ -38,7 +38,7 @@ def speed(figures: SpeedFigures, preset: Preset, steps: int) -> Rung:
         "run_s": whole,
     }
     total = f" of {size(int(memory['device_total']))}" if "device_total" in memory else ""
-    where = "on the device" if figures.gpu else "of main memory, all programs' libraries included"
+    where = "on the device" if figures.gpu else "of main memory, by this process"
     extras = [
         f"{duration(seconds)} {what}"
         for seconds, what in ((figures.sampling_s, "samples"), (figures.validation_s, "checks"))

@@ -152,6 +152,7 @@ def test_where_the_loss_falls_fastest_and_where_it_breaks_out() -> None:
         (0.02, "yellow", "rate too high"),
         (0.03, "red", "rate too high"),
         (1e-6, "yellow", "rate too low"),
+        (8e-6, "green", ""),
     ],
 )
 def test_learning_rate(rate: float, verdict: str, link: str) -> None:
