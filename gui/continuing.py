@@ -27,6 +27,8 @@ from .watch import last_step
 
 AT_WORK = ("starting", "running")
 DISCARDED = "discarded by the user"
+ENDING_S = 10.0
+"""How long a process may take to go after its last words."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,9 @@ def _look_ahead(run: RunDir, assignments: Sequence[str]) -> Continuation:
 
 
 def _refuse(run: RunDir, state: RunState, step: int) -> None:
+    until = time.monotonic() + ENDING_S
+    while state.state not in AT_WORK and alive(run) and time.monotonic() < until:
+        time.sleep(0.1)
     if state.state in AT_WORK or alive(run):
         raise Problems([Problem("run", f"{run.id} is still at work", "stop it first, or let it go on")])
     if state.kind != "training":

@@ -64,7 +64,7 @@ RULES: dict[str, tuple[Kind, str]] = {
 
 RATES = ("optimizer.learning_rate", "optimizer.unet_learning_rate", "optimizer.text_encoder_learning_rate")
 JUMP = 2.0
-"""A rate that changes by more than this factor from one step to the next is worth a warning."""
+"""A rate that rises by more than this factor from one step to the next is worth a warning."""
 
 
 @dataclass(frozen=True)
@@ -157,7 +157,9 @@ def _refusal(path: str, old: Mapping[str, Any], new: Preset) -> Problem:
 def _told(path: str, old: Mapping[str, Any], new: Preset, at: Moment) -> Change:
     kind, means = rule_of(path)
     if path == "training.length":
-        means = f"{at.before:,} steps → {at.total:,} steps" if at.before else f"{at.total:,} steps"
+        return Change(
+            path, kind, f"{_words(path, old, new)}, that is {at.total:,} steps in all, of which {at.step:,} are done"
+        )
     where = "" if kind == "free" else f" from step {at.step + 1:,} on"
     return Change(path, kind, f"{_words(path, old, new)}{where}: {means}")
 
@@ -171,7 +173,7 @@ def _rate(changes: list[Change], known: Mapping[str, Any], old: Preset | None, n
     before = old.optimizer.learning_rate * factor(old.schedule, max(at.step, 1), at.before)
     after = new.optimizer.learning_rate * factor(new.schedule, at.step + 1, at.total)
     said = []
-    if at.step < at.total and not before / JUMP <= after <= before * JUMP:
+    if at.step < at.total and after > before * JUMP:
         text = (
             f"the learning rate jumps from {before:.3g} at step {at.step:,} to {after:.3g} at step {at.step + 1:,}: "
             "the loss may rise for a while"

@@ -40,6 +40,7 @@ def test_a_new_rate_is_told_with_both_values_and_the_step() -> None:
     (change,) = told(made(CONSTANT), {"optimizer.learning_rate": 7e-5})
     assert change.kind == "told" and not change.alarming
     assert change.text.startswith("optimizer.learning_rate: 0.0001 → 7e-05 from step 41 on: ")
+    assert not any(change.alarming for change in told(made(CONSTANT), {"optimizer.learning_rate": 1e-6}))
     *_, jump = told(made(CONSTANT), {"optimizer.learning_rate": 1e-3})
     assert jump.alarming and "jumps from 0.0001 at step 40 to 0.001 at step 41" in jump.text
 
@@ -91,7 +92,7 @@ def test_a_run_cannot_be_made_shorter_than_it_is() -> None:
 def test_a_longer_constant_run_is_the_same_and_a_cosine_is_not() -> None:
     longer = {"training.length": "200 steps"}
     first, compared = told(made(CONSTANT), longer, total=200, step=100)
-    assert first.text.startswith("training.length: 100 steps → 200 steps from step 101 on")
+    assert first.text == "training.length: 100 steps → 200 steps, that is 200 steps in all, of which 100 are done"
     assert "exactly that of a run of this length from the start" in compared.text
     *_, compared = told(made({**CONSTANT, "schedule.warmup": 5}), longer, total=200, step=100)
     assert "is not that of a run of this length" in compared.text and "LR warmup 5 %" in compared.text
