@@ -13,6 +13,7 @@ import gradio as gr
 from gui import text, theme
 from gui.context import Context
 from gui.security import USER, Access, access, is_loopback, launch_arguments
+from gui.tabs import banner
 from gui.tabs import help as help_tab
 from gui.tabs import presets as presets_tab
 from gui.tabs import runs as runs_tab
@@ -39,15 +40,17 @@ def build(context: Context) -> gr.Blocks:
             tier = gr.Radio(
                 ["Basic", "Advanced", "Expert"], value="Basic", show_label=False, container=False, elem_id="tier"
             )
+        ended = banner.area()
         with gr.Tabs(elem_id="tabs") as tabs:
             with gr.Tab("Train", id="train"):
                 train = train_tab.build(context)
-            with gr.Tab("Runs", id="runs"):
-                runs = runs_tab.build(context)
+            with gr.Tab("Runs", id="runs", elem_id="tab-runs"):
+                runs = runs_tab.build(context, ended)
             with gr.Tab("Presets", id="presets"):
                 presets_tab.build(context, train)
             with gr.Tab("Help", id="help"):
                 help_tab.build()
+        banner.wire(ended, runs_tab.watcher(context.runs), runs.chosen, tabs)
         train_tab.wire_start(train, context, runs.chosen, tabs)
         tier.input(None, tier, js="name => { window.loratory.tier(name); }", **train_tab.QUIET)
         search.input(None, search, js="words => { window.loratory.search(words); }", **train_tab.QUIET)

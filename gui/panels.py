@@ -71,7 +71,8 @@ def _list_row(row: Row, chosen: bool) -> str:
     loss = f"{row.loss:.4f}" if row.loss is not None else ""
     current = ' aria-current="true"' if chosen else ""
     name = f'<button type="button" class="pick"{current}>{escape(row.state.name or row.id)}</button>'
-    cells = [name, state_mark(row.state.state)]
+    tag = "" if row.state.kind == "training" else f'<span class="tag">{escape(row.state.kind)}</span>'
+    cells = [name + tag, state_mark(row.state.state)]
     numbers = [f'<td class="number">{escape(text)}</td>' for text in (steps, loss)]
     tail = f'<td class="when">{when(row.state.created)}</td><td class="number">{duration(row.seconds)}</td>'
     kind = ' class="chosen"' if chosen else ""
@@ -111,6 +112,7 @@ def _line(state: RunState, view: RunView, waiting: Iterable[str]) -> str:
 
 _WAITING = {
     "stop": "stopping after the step in hand, everything gets saved",
+    "pause": "pausing after the step in hand: the full state gets saved, then the device is free",
     "save": "saving after the step in hand",
     "sample": "drawing samples after the step in hand",
 }

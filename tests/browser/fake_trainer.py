@@ -117,6 +117,8 @@ class FakeRun:
                 self.save(step)
             if self.run.take("stop") is not None:
                 return self.end(step, "stopped", 130)
+            if self.run.take("pause") is not None:
+                return self.end(step, "paused", 130)
         self.end(self.steps, "done", 0)
 
     def end(self, step: int, how: str, code: int) -> None:

@@ -1,0 +1,100 @@
+"""What can be done with a run as it is now, as a table for the page's buttons. No Gradio in it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import Literal
+
+from gui import jobs
+from trainer.contract import checkpoints
+from trainer.contract.rundir import RunDir, RunState
+
+ENDED_EARLY = ("interrupted", "stopped", "paused", "failed")
+
+
+@dataclass(frozen=True)
+class Now:
+    """A run at this moment. `asked`: requests that the trainer has not taken yet."""
+
+    run: RunDir
+    state: RunState
+    asked: Collection[str] = ()
+
+    @property
+    def alive(self) -> bool:
+        """Whether it takes requests."""
+        return self.state.state in jobs.AT_WORK
+
+    @property
+    def trains(self) -> bool:
+        """Whether it makes an adapter; a preflight only measures."""
+        return self.state.kind == "training"
+
+
+@dataclass(frozen=True)
+class Action:
+    """`label`: what the button says now, "" where there is nothing to do. `do(run, text)`: Problems where it cannot be
+    done. `sure`: what is asked before, "" for nothing. `look`: Gradio's variant of the button."""
+
+    name: str
+    label: Callable[[Now], str]
+    do: Callable[[RunDir, str], object]
+    look: Literal["primary", "secondary", "stop"] = "secondary"
+    sure: str = ""
+
+
+def _while_alive(text: str, preflight_too: bool = False) -> Callable[[Now], str]:
+    return lambda now: text if now.alive and (now.trains or preflight_too) else ""
+
+
+def _resume_label(now: Now) -> str:
+    if not now.trains or now.state.state not in ENDED_EARLY:
+        return ""
+    found = checkpoints.newest(now.run)
+    return f"Continue from step {found.step:,}" if found else "Start again from step 0: no state was saved"
+
+
+def _extend_label(now: Now) -> str:
+    done = now.trains and now.state.state == "done" and checkpoints.newest(now.run) is not None
+    return "Train on, up to" if done else ""
+
+
+def _discard_label(now: Now) -> str:
+    ended = now.trains and now.state.state in ENDED_EARLY
+    return "Discard" if ended and (now.state.state == "interrupted" or checkpoints.newest(now.run)) else ""
+
+
+ACTIONS = (
+    Action("stop", _while_alive("Stop", preflight_too=True), lambda run, _: jobs.ask(run, "stop"), look="stop"),
+    Action("pause", _while_alive("Pause"), lambda run, _: jobs.ask(run, "pause")),
+    Action("save", _while_alive("Save now"), lambda run, _: jobs.ask(run, "save")),
+    Action("sample", _while_alive("Sample now"), lambda run, _: jobs.ask(run, "sample")),
+    Action(
+        "end",
+        lambda now: "End at once, lose the step in hand" if now.alive and {"stop", "pause"} & set(now.asked) else "",
+        lambda run, _: jobs.kill(run),
+        look="stop",
+    ),
+    Action("resume", _resume_label, lambda run, _: jobs.resume(run), look="primary"),
+    Action("extend", _extend_label, lambda run, length: jobs.extend(run, length)),
+    Action(
+        "discard",
+        _discard_label,
+        lambda run, _: jobs.discard(run),
+        sure="Discard the full state of this run? It cannot go on then. Its LoRA files, samples and curves stay.",
+    ),
+)
+"""In the order of the page."""
+
+BY_NAME = {action.name: action for action in ACTIONS}
+
+
+def possible(now: Now) -> dict[str, str]:
+    """Label of every action by name, "" for those that are hidden."""
+    return {action.name: action.label(now) for action in ACTIONS}
+
+
+def longer(state: RunState) -> str:
+    """The length that is proposed for training on: half as long again."""
+    return f"{max(state.total_steps * 3 // 2, state.total_steps + 1)} steps"

@@ -1,0 +1,125 @@
+"""The buttons under a run's progress: which are there now, and what a click does. The table is `gui/actions.py`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from gui import actions
+from gui.actions import Now
+from gui.watch import Watcher, pending
+from trainer.contract.problems import Problems
+from trainer.contract.rundir import RunDir
+
+AT_WORK = ("stop", "pause", "save", "sample", "end")
+"""Those in the row of a run that is at work; the others stand in the row of one that is over."""
+
+QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "queue": False}
+
+
+@dataclass(frozen=True)
+class Buttons:
+    """`rows`: of a run at work, of one that is over. `length`: how far "Train on" goes. `sure`: what the browser's own
+    question was answered with."""
+
+    rows: dict[str, gr.Row]
+    buttons: dict[str, gr.Button]
+    length: gr.Textbox
+    sure: gr.Textbox
+
+    @property
+    def outputs(self) -> list[Any]:
+        """What `news` answers for, in its order."""
+        return [*self.rows.values(), *self.buttons.values(), self.length]
+
+
+def build() -> Buttons:
+    """Put the buttons into the page, hidden."""
+    with gr.Row(visible=False, elem_id="run-controls") as work:
+        buttons = {name: _button(name) for name in AT_WORK}
+    with gr.Row(visible=False, elem_id="run-next") as over:
+        buttons["resume"] = _button("resume")
+        buttons["extend"] = _button("extend")
+        length = gr.Textbox(
+            visible=False,
+            show_label=False,
+            label="Length to train on to",
+            container=False,
+            scale=0,
+            min_width=130,
+            max_lines=1,
+            elem_id="run-length",
+        )
+        buttons["discard"] = _button("discard")
+    sure = gr.Textbox("", visible="hidden", elem_id="run-sure", label="confirmed")
+    return Buttons({"work": work, "over": over}, buttons, length, sure)
+
+
+def _button(name: str) -> gr.Button:
+    action = actions.BY_NAME[name]
+    return gr.Button(name.capitalize(), variant=action.look, size="sm", scale=0, visible=False, elem_id=f"run-{name}")
+
+
+def news(watching: Watcher, run: RunDir | None, told: dict[str, Any]) -> list[Any]:
+    """What changed on the buttons since one session was last told; `told` takes what it is told now."""
+    state = watching.state(run) if run else None
+    now = Now(run, state, pending(run)) if run and state else None
+    labels = actions.possible(now) if now else dict.fromkeys(actions.BY_NAME, "")
+    rows = {
+        "work": any(labels[name] for name in AT_WORK),
+        "over": any(labels[name] for name in set(labels) - {*AT_WORK}),
+    }
+    answers = [_changed(told, f"row {name}", shown, {"visible": shown}) for name, shown in rows.items()]
+    for name in actions.BY_NAME:
+        label = labels[name]
+        answers.append(_changed(told, name, label, {"value": label, "visible": True} if label else {"visible": False}))
+    proposal = f"{run.id} {actions.longer(state)}" if run and state and labels["extend"] else ""
+    value = {"value": actions.longer(state), "visible": True} if proposal and state else {"visible": False}
+    answers.append(_changed(told, "length", proposal, value))
+    return answers
+
+
+def _changed(told: dict[str, Any], key: str, now: Any, update: dict[str, Any]) -> Any:
+    same = told.get(key, "") == now
+    told[key] = now
+    return gr.skip() if same else gr.update(**update)
+
+
+def wire(
+    controls: Buttons,
+    find: Callable[[str], RunDir | None],
+    look: Callable[..., list[Any]],
+    inputs: list[Any],
+    outputs: list[Any],
+) -> None:
+    """Let every click do its action on the run that is shown, and show what came of it. `find`: the run of an id;
+    `look`: a handler of `inputs` that answers `outputs`."""
+    for name, button in controls.buttons.items():
+        action = actions.BY_NAME[name]
+        question = f"(...given) => [...given.slice(0, -1), confirm({json.dumps(action.sure)}) ? 'yes' : 'no']"
+        button.click(
+            _doer(action, find, look),
+            [*inputs, controls.length, controls.sure],
+            outputs,
+            js=question if action.sure else None,
+            **QUIET,
+        )
+
+
+def _doer(
+    action: actions.Action, find: Callable[[str], RunDir | None], look: Callable[..., list[Any]]
+) -> Callable[..., list[Any]]:
+    def do(run_id: str, log: bool, known: dict[str, Any], length: str, sure: str) -> list[Any]:
+        run = find(run_id)
+        if run is not None and (not action.sure or sure == "yes"):
+            try:
+                action.do(run, length)
+            except Problems as problems:
+                raise gr.Error(str(problems)) from None
+        return look(run_id, log, known)
+
+    return do
