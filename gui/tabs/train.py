@@ -16,7 +16,7 @@ from trainer.contract import catalog
 from trainer.contract.families import Recognised
 from trainer.contract.preset import dumps
 from trainer.contract.problems import Problems
-from trainer.contract.rundir import RunDir
+from trainer.contract.rundir import Kind, RunDir
 from trainer.contract.settings import Preset
 from trainer.plan.curve import curve
 from trainer.plan.plan import describe, make_plan
@@ -37,6 +37,7 @@ class Train:
     draft: gr.State
     said: list[gr.components.Component]
     start: gr.Button
+    preflight: gr.Button
     result: gr.HTML
     say: Callable[[Draft], list[Any]]
 
@@ -67,6 +68,7 @@ def build(context: Context) -> Train:
         draft=draft,
         said=[right["live"], right["toml"]],
         start=right["start"],
+        preflight=right["preflight"],
         result=right["result"],
         say=lambda draft: _say(draft, context),
     )
@@ -95,6 +97,7 @@ def _right_column() -> dict[str, Any]:
         with gr.Row():
             parts["start"] = gr.Button("Start training", variant="primary", elem_id="start", scale=3, min_width=120)
             parts["check"] = gr.Button("Check", elem_id="check", scale=1, min_width=70)
+            parts["preflight"] = gr.Button("Preflight", elem_id="preflight", scale=1, min_width=90)
         parts["result"] = gr.HTML("", elem_id="result", js_on_load=_RESULT)
     with gr.Column(elem_classes="sheet"):
         gr.HTML("<h3>What will be trained</h3>", js_on_load=None)
@@ -190,26 +193,32 @@ def _wire_check(train: Train, right: Mapping[str, Any], context: Context) -> Non
 
 
 def wire_start(train: Train, context: Context, chosen_run: gr.State, tabs: gr.Tabs) -> None:
-    """Let Start launch the run, put its id into `chosen_run` and open the Runs tab of `tabs`."""
+    """Let Start launch the run, put its id into `chosen_run` and open the Runs tab of `tabs`; Preflight likewise, with
+    a run that tries the recipe for a minute and keeps no adapter."""
 
-    def start(values: dict[Any, Any]) -> list[Any]:
-        draft: Draft = values[train.draft]
-        try:
-            run = jobs.start(prepare(draft, train.shown(values), context), runs=context.runs)
-        except Problems as error:
-            return [text.problem_list(error.problems), gr.skip(), gr.skip(), *train.say(draft)]
-        return [_started(run, jobs.running(context.runs)), run.id, gr.Tabs(selected="runs"), *train.say(draft)]
+    def launcher(kind: Kind) -> Callable[..., list[Any]]:
+        def start(values: dict[Any, Any]) -> list[Any]:
+            draft: Draft = values[train.draft]
+            try:
+                run = jobs.start(prepare(draft, train.shown(values), context), runs=context.runs, kind=kind)
+            except Problems as error:
+                return [text.problem_list(error.problems), gr.skip(), gr.skip(), *train.say(draft)]
+            said = _started(run, jobs.running(context.runs), kind)
+            return [said, run.id, gr.Tabs(selected="runs"), *train.say(draft)]
 
-    train.start.click(
-        start, train.everything(), [train.result, chosen_run, tabs, *train.said], api_visibility="private"
-    )
+        return start
+
+    outputs = [train.result, chosen_run, tabs, *train.said]
+    train.start.click(launcher("training"), train.everything(), outputs, api_visibility="private")
+    train.preflight.click(launcher("preflight"), train.everything(), outputs, api_visibility="private")
 
 
-def _started(run: RunDir, running: Sequence[RunDir]) -> str:
+def _started(run: RunDir, running: Sequence[RunDir], kind: Kind) -> str:
     others = [other.id for other in running if other.id != run.id]
     shared = text.paragraph(f"Still training too, on the same machine: {', '.join(others)}.", "bad") if others else ""
     said = text.paragraph(f"Started {run.id}. The same without the page:", "good")
-    return shared + said + text.command(f'python launch.py --preset "{run.preset}"')
+    option = "" if kind == "training" else f" --{kind}"
+    return shared + said + text.command(f'python launch.py --preset "{run.preset}"{option}')
 
 
 def restored(train: Train, context: Context) -> Callable[[], list[Any]]:
