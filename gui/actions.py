@@ -49,7 +49,7 @@ def _while_alive(text: str, preflight_too: bool = False) -> Callable[[Now], str]
 
 
 def _resume_label(now: Now) -> str:
-    if not now.trains or now.state.state not in ENDED_EARLY:
+    if not now.trains or now.state.state not in ENDED_EARLY or now.state.cause == jobs.DISCARDED:
         return ""
     found = checkpoints.newest(now.run)
     return f"Continue from step {found.step:,}" if found else "Start again from step 0: no state was saved"
@@ -61,7 +61,7 @@ def _extend_label(now: Now) -> str:
 
 
 def _discard_label(now: Now) -> str:
-    ended = now.trains and now.state.state in ENDED_EARLY
+    ended = now.trains and now.state.state in ENDED_EARLY and now.state.cause != jobs.DISCARDED
     return "Discard" if ended and (now.state.state == "interrupted" or checkpoints.newest(now.run)) else ""
 
 

@@ -19,7 +19,13 @@ SHOWN_TOLD = 6
 
 def ending(run: RunDir, state: RunState, view: RunView, lines: list[str]) -> str:
     """The card of a run that is over; "" while it runs."""
-    show = {"done": _done, "stopped": _done, "failed": _failed, "interrupted": _interrupted}.get(state.state)
+    show = {"done": _done, "stopped": _done, "paused": _paused, **_FAILURES}.get(state.state)
+    return show(run, state, view, lines) if show else ""
+
+
+def failure(run: RunDir, state: RunState, view: RunView, lines: list[str]) -> str:
+    """The card of a run that is over without what it was for; "" for any other."""
+    show = _FAILURES.get(state.state)
     return show(run, state, view, lines) if show else ""
 
 
@@ -148,6 +154,13 @@ def _pair(run: RunDir, names: tuple[str, str], pair: tuple[pictures.Picture, pic
     return f'<div class="pair">{said}<div class="pictures">{sides}</div></div>'
 
 
+def _paused(run: RunDir, state: RunState, view: RunView, _lines: list[str]) -> str:
+    steps = f"{max(view.step, state.step):,} of {view.total_steps or state.total_steps:,} steps"
+    said = "The device is free. Continue goes on exactly where it stopped, also after a restart of the computer."
+    rest = _others(run, view, None) + before_after(run, view)
+    return f'<div class="card good"><h3>Paused after {steps}</h3><p>{said}</p>{rest}</div>'
+
+
 def _failed(run: RunDir, state: RunState, view: RunView, lines: list[str]) -> str:
     cause = (view.failed.cause if view.failed else "") or state.cause or "It ended without saying why."
     problems = "".join(f"<li>{escape(text)}</li>" for text in (view.failed.problems if view.failed else []))
@@ -162,6 +175,9 @@ def _interrupted(run: RunDir, state: RunState, view: RunView, lines: list[str]) 
         "switched off, or something ended the process. What was saved before is whole."
     )
     return f'<div class="card bad"><h3>{escape(text)}</h3>{_last_lines(run, lines)}{_others(run, view, None)}</div>'
+
+
+_FAILURES = {"failed": _failed, "interrupted": _interrupted}
 
 
 def _last_lines(run: RunDir, lines: list[str]) -> str:

@@ -16,12 +16,18 @@ from gui.tabs import banner, run_buttons
 from gui.tabs.run_buttons import QUIET
 from gui.watch import Watcher, console_tail, pending
 from trainer.contract.rundir import RunDir, RunState
-from trainer.report import bars, charts, figures
+from trainer.report import bars, charts, figures, preflight, preflight_page
 from trainer.report.view import RunView
 
-CSS = charts.CSS + figures.CSS + bars.CSS + (Path(__file__).with_suffix(".css")).read_text(encoding="utf-8")
+CSS = (
+    charts.CSS
+    + figures.CSS
+    + bars.CSS
+    + preflight_page.CSS
+    + (Path(__file__).with_suffix(".css")).read_text(encoding="utf-8")
+)
 
-PARTS = ("banner", "list", "progress", "ending", "warnings", "curves", "time", "samples", "console")
+PARTS = ("banner", "list", "progress", "ending", "preflight", "warnings", "curves", "time", "samples", "console")
 """The pieces of the view, in the order of the page."""
 
 _PICK = """
@@ -104,6 +110,7 @@ def build(context: Context, above: gr.HTML) -> RunsTab:
         with gr.Column(scale=8, min_width=320):
             areas["progress"] = _area("run-progress")
             controls = run_buttons.build()
+            areas["preflight"] = _area("run-preflight", _FOLD)
             areas["ending"], areas["warnings"] = _area("run-ending", _COPY), _area("run-warnings", _FOLD)
             log = gr.Checkbox(False, label="Logarithmic loss axis", elem_id="run-log", container=False)
             areas["curves"], areas["time"] = _area("run-curves", _FOLD), _area("run-time")
@@ -159,14 +166,20 @@ def _run_parts(watching: Watcher, run: RunDir | None, log: bool, seconds: float)
     if run is None or state is None:
         return {}
     view, lines = watching.view(run), console_tail(run.console)
-    return {
+    always = {
         "progress": panels.progress(state, view, pending(run), seconds),
+        "console": panels.console(lines),
+    }
+    if state.kind == "preflight":
+        found = preflight.load(run.path)
+        return {**always, "preflight": preflight_page.render(found) if found else card.failure(run, state, view, lines)}
+    return {
+        **always,
         "ending": card.ending(run, state, view, lines),
         "warnings": card.warnings(view),
         "curves": _curves(state, view, log),
         "time": panels.time_split(run, view),
         "samples": panels.samples(run, view),
-        "console": panels.console(lines),
     }
 
 
