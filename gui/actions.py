@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from gui import jobs
+from gui.watch import preset_of
 from trainer.contract import checkpoints
 from trainer.contract.rundir import RunDir, RunState
 
@@ -48,6 +49,13 @@ def _while_alive(text: str, preflight_too: bool = False) -> Callable[[Now], str]
     return lambda now: text if now.alive and (now.trains or preflight_too) else ""
 
 
+def _sample_label(now: Now) -> str:
+    """A run that draws no samples by itself has let go of what draws them."""
+    preset = preset_of(now.run)
+    draws = preset is None or preset.sampling.at_start or preset.sampling.every != "never"
+    return "Sample now" if now.alive and now.trains and draws else ""
+
+
 def _resume_label(now: Now) -> str:
     if not now.trains or now.state.state not in ENDED_EARLY or now.state.cause == jobs.DISCARDED:
         return ""
@@ -69,7 +77,7 @@ ACTIONS = (
     Action("stop", _while_alive("Stop", preflight_too=True), lambda run, _: jobs.ask(run, "stop"), look="stop"),
     Action("pause", _while_alive("Pause"), lambda run, _: jobs.ask(run, "pause")),
     Action("save", _while_alive("Save now"), lambda run, _: jobs.ask(run, "save")),
-    Action("sample", _while_alive("Sample now"), lambda run, _: jobs.ask(run, "sample")),
+    Action("sample", _sample_label, lambda run, _: jobs.ask(run, "sample")),
     Action(
         "end",
         lambda now: "End at once, lose the step in hand" if now.alive and {"stop", "pause"} & set(now.asked) else "",

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
 from pathlib import Path
 from urllib.parse import quote
 
-from gui.watch import Row
-from trainer.contract import preset as presets
+from gui.watch import Row, preset_of
 from trainer.contract.events import Sampled
-from trainer.contract.problems import Problems
 from trainer.contract.rundir import RunDir, RunState
-from trainer.contract.settings import Preset
 from trainer.plan import recipes
 from trainer.report import bars, charts, figures, pictures
 from trainer.report.verdicts import verdict
@@ -160,16 +156,7 @@ def time_split(run: RunDir, view: RunView) -> str:
     if not view.times.wall_s:
         return ""
     done = view.step / view.total_steps if view.total_steps else 1.0
-    return bars.time_bar(view.times, verdict(view.times, _preset(run.preset), done))
-
-
-@lru_cache(maxsize=8)
-def _preset(path: Path) -> Preset | None:
-    """The preset of a run, which does not change while one looks; None where it cannot be read."""
-    try:
-        return presets.load(path)
-    except (OSError, Problems):
-        return None
+    return bars.time_bar(view.times, verdict(view.times, preset_of(run), done))
 
 
 def samples(run: RunDir, view: RunView) -> str:

@@ -11,10 +11,14 @@ import time
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
+from trainer.contract import preset as presets
 from trainer.contract.events import Reader, StepDone, from_line
+from trainer.contract.problems import Problems
 from trainer.contract.rundir import RunDir, RunState
+from trainer.contract.settings import Preset
 from trainer.report.view import RunView
 
 KEPT_VIEWS = 8
@@ -135,6 +139,19 @@ def console_tail(path: Path, lines: int = 200) -> list[str]:
     while shown and not shown[-1]:
         shown.pop()
     return shown[-lines:]
+
+
+def preset_of(run: RunDir) -> Preset | None:
+    """The run's own preset, which changes where it is gone on with other settings; None where it cannot be read."""
+    return _preset(run.preset, _mark(run.preset))
+
+
+@lru_cache(maxsize=32)
+def _preset(path: Path, _seen: tuple[int, int]) -> Preset | None:
+    try:
+        return presets.load(path)
+    except (OSError, Problems):
+        return None
 
 
 def pending(run: RunDir) -> set[str]:

@@ -12,6 +12,7 @@ import gradio as gr
 
 from gui import actions, jobs
 from gui.tabs.run_buttons import QUIET
+from gui.text import paragraph
 from gui.watch import Row, Watcher
 from trainer.contract import checkpoints
 from trainer.contract.problems import Problems
@@ -76,7 +77,7 @@ def wire(place: gr.HTML, watching: Watcher, chosen: gr.State, tabs: gr.Tabs) -> 
             if what != "show":
                 actions.BY_NAME[what].do(run, "")
         except Problems as problems:
-            raise gr.Error(str(problems)) from None
+            return [text(watching.runs, watching.rows()) + paragraph(str(problems), "bad"), gr.skip(), gr.skip()]
         said = text(watching.runs, watching.rows())
         return [said, gr.skip(), gr.skip()] if what == "discard" else [said, run.id, gr.Tabs(selected="runs")]
 

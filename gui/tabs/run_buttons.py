@@ -9,7 +9,7 @@ from typing import Any
 
 import gradio as gr
 
-from gui import actions
+from gui import actions, text
 from gui.actions import Now
 from gui.watch import Watcher, pending
 from trainer.contract.problems import Problems
@@ -23,18 +23,19 @@ QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private",
 
 @dataclass(frozen=True)
 class Buttons:
-    """`rows`: of a run at work, of one that is over. `length`: how far "Train on" goes. `sure`: what the browser's own
-    question was answered with."""
+    """`rows`: of a run at work, of one that is over. `length`: how far "Train on" goes. `said`: why a click could not
+    be obeyed. `sure`: what the browser's own question was answered with."""
 
     rows: dict[str, gr.Row]
     buttons: dict[str, gr.Button]
     length: gr.Textbox
+    said: gr.HTML
     sure: gr.Textbox
 
     @property
     def outputs(self) -> list[Any]:
         """What `news` answers for, in its order."""
-        return [*self.rows.values(), *self.buttons.values(), self.length]
+        return [*self.rows.values(), *self.buttons.values(), self.length, self.said]
 
 
 def build() -> Buttons:
@@ -55,8 +56,9 @@ def build() -> Buttons:
             elem_id="run-length",
         )
         buttons["discard"] = _button("discard")
+    said = gr.HTML(elem_id="run-said", apply_default_css=False, elem_classes="area", js_on_load=None)
     sure = gr.Textbox("", visible="hidden", elem_id="run-sure", label="confirmed")
-    return Buttons({"work": work, "over": over}, buttons, length, sure)
+    return Buttons({"work": work, "over": over}, buttons, length, said, sure)
 
 
 def _button(name: str) -> gr.Button:
@@ -80,6 +82,9 @@ def news(watching: Watcher, run: RunDir | None, told: dict[str, Any]) -> list[An
     proposal = f"{run.id} {actions.longer(state)}" if run and state and labels["extend"] else ""
     value = {"value": actions.longer(state), "visible": True} if proposal and state else {"visible": False}
     answers.append(_changed(told, "length", proposal, value))
+    whose, why = told.get("refused", ("", ""))
+    said = text.paragraph(why, "bad") if run and run.id == whose else ""
+    answers.append(_changed(told, "said", said, {"value": said}))
     return answers
 
 
@@ -114,12 +119,12 @@ def _doer(
     action: actions.Action, find: Callable[[str], RunDir | None], look: Callable[..., list[Any]]
 ) -> Callable[..., list[Any]]:
     def do(run_id: str, log: bool, known: dict[str, Any], length: str, sure: str) -> list[Any]:
-        run = find(run_id)
+        run, why = find(run_id), ""
         if run is not None and (not action.sure or sure == "yes"):
             try:
                 action.do(run, length)
             except Problems as problems:
-                raise gr.Error(str(problems)) from None
-        return look(run_id, log, known)
+                why = str(problems)
+        return look(run_id, log, {**known, "refused": (run.id if run else "", why)})
 
     return do

@@ -28,14 +28,14 @@ LONG_RUN = {
     "network.rank": 2,
     "network.conv_rank": 0,
     "sampling.at_start": False,
-    "sampling.every": "never",
+    "sampling.every": "3000 steps",
     "sampling.steps": 2,
     "saving.state_every": "10 steps",
     "logging.tensorboard": False,
     "hardware.gpus": "cpu",
     "hardware.threads": 1,
 }
-START_S = 120_000
+START_MS = 120_000
 """Milliseconds that a trainer may take until its first step on a busy machine."""
 
 
@@ -57,16 +57,16 @@ def fill_form(page: Page, served: Served, preset: Path) -> None:
 
 
 def state(page: Page, word: str) -> None:
-    expect(page.locator("#run-progress .state")).to_have_text(word, timeout=START_S)
+    expect(page.locator("#run-progress .state")).to_have_text(word, timeout=START_MS)
 
 
 def until(page: Page, true: Callable[[], object]) -> None:
     """Wait on what the run folder says."""
-    for _ in range(START_S // 200):
+    for _ in range(START_MS // 200):
         if true():
             return
         page.wait_for_timeout(200)
-    raise AssertionError("it did not happen")
+    raise AssertionError(f"it did not happen; the page says: {page.locator('#run-said').all_inner_texts()}")
 
 
 def done(run: RunDir) -> int:
