@@ -125,7 +125,7 @@ def test_discard_asks_first(page: Page, served: Served) -> None:
     """An interrupted run stays as it is when the question is answered with no, and leaves the banner with yes."""
     run = RunDir.create(served.runs, "lost")
     run.preset.write_text("format = 1\n", encoding="utf-8")
-    run.update_state(state="running", pid=2**22, process_started=1.0, created=1.0, started=1.0, total_steps=10)
+    run.update_state(state="running", pid=2**22, process_started=1e9, created=1e9, started=1e9, total_steps=10)
     page.goto(served.url)
     ended = page.locator("#ended-runs .ended")
     expect(ended).to_contain_text("lost stopped at step 0 of 10", timeout=15_000)
