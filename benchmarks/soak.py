@@ -182,12 +182,16 @@ def after_kill(run: RunDir, began_after: int, tally: Tally) -> None:
 
 
 def forked_run(run: RunDir, whole: Whole, kills: int, rng: random.Random, tally: Tally) -> None:
-    """One run to its end, with up to so many kills on the way."""
+    """One run to its end, with up to so many kills on the way: at a moment between its start and the time that the
+    quickest run of its kind took so far, or what is left of that."""
     left = kills
     while True:
-        before = checkpoints.newest(run)
+        before, start = checkpoints.newest(run), time.monotonic()
         began_after = before.step if before else 0
-        if ended(forked(run), rng.uniform(0, whole.seconds) if left else PATIENCE_S):
+        moment_s = rng.uniform(0, whole.seconds * (1 - began_after / STEPS / 2))
+        if ended(forked(run), moment_s if left else PATIENCE_S):
+            if not began_after:
+                whole.seconds = min(whole.seconds, time.monotonic() - start)
             return
         if not left:
             tally.notes.append(f"{run.id}: hangs")
@@ -231,11 +235,13 @@ def soak(runs: int, launched: int, seed: int, folder: Path) -> Tally:
         wholes.append(Whole(run, time.monotonic() - start))
     for number in range(runs):
         kind, kills = number % len(kinds), rng.randint(1, 3)
-        run = prepared(folder / "runs", kinds[kind])
-        if number < launched:
-            launched_run(run, kinds[kind], wholes[kind], kills, rng, tally)
-        else:
-            forked_run(run, wholes[kind], kills, rng, tally)
+        kills_before = tally.kills
+        while tally.kills == kills_before:  # one that ended before it could be killed says nothing
+            run = prepared(folder / "runs", kinds[kind])
+            if number < launched:
+                launched_run(run, kinds[kind], wholes[kind], kills, rng, tally)
+            else:
+                forked_run(run, wholes[kind], kills, rng, tally)
         tally.runs, tally.launched = number + 1, min(number + 1, launched)
         if wrong := same(run, wholes[kind].run):
             tally.mismatches += 1

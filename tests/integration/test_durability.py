@@ -112,6 +112,8 @@ def assert_nothing_lost(run: RunDir, whole: RunDir) -> None:
     found = checkpoints.newest(run)
     assert found is not None and found.step == 8
     assert read(run.events)[-1].kind == "finished"
+    ours, theirs = run.read_state(), whole.read_state()
+    assert (ours.adapter, ours.step, ours.total_steps) == (theirs.adapter, theirs.step, theirs.total_steps)
 
 
 def told(run: RunDir, kind: type[Event] = Warned) -> list[str]:
@@ -188,6 +190,7 @@ def test_what_cannot_be_written_to_the_end_is_kept_elsewhere(
     copy = RunDir(tmp := Path(keep.Path.home()) / "loratory-rescued" / run.id)
     assert tmp.is_dir() and str(tmp) in copy.read_state().cause
     assert same_bits(copy, whole) and figures(copy) == figures(whole)
+    assert (copy.read_state().adapter, copy.read_state().step) == ("zorb.safetensors", 8)
     found = checkpoints.newest(copy)
     assert found is not None and found.step == 8
     assert not (run.path / "zorb.safetensors").exists()

@@ -88,7 +88,9 @@ class KeptRun(RunDir):
         self._make_reserve()
 
     def read_state(self) -> RunState:
-        """`run.json`; as it was last written by this process where it cannot be read."""
+        """`run.json`; what this process would have it say, where that is not on the disk."""
+        if self.state_file in self._jobs:
+            return self._remembered
         try:
             return super().read_state()
         except (OSError, ValueError):
