@@ -150,7 +150,7 @@ def _pair(run: RunDir, names: tuple[str, str], pair: tuple[pictures.Picture, pic
     prompt, seed = pair[1].prompt, pair[1].seed
     note = f"same seed {seed}" if seed is not None else ""
     sides = "".join(panels.picture(run, side.file, name) for side, name in zip(pair, names))
-    said = f'<p class="prompt">{escape(prompt or "(empty prompt)")} <small>{note}</small></p>'
+    said = f'<p class="prompt">{escape(prompt or "(empty prompt)")} <small>{escape(note)}</small></p>'
     return f'<div class="pair">{said}<div class="pictures">{sides}</div></div>'
 
 

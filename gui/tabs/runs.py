@@ -3,6 +3,7 @@ so nothing flickers, jumps or loses its place. All it knows comes from the run f
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from gui import card, panels
 from gui.context import Context
 from gui.tabs import banner, run_buttons
 from gui.tabs.run_buttons import QUIET
+from gui.text import paragraph
 from gui.watch import Watcher, console_tail, pending
 from trainer.contract.rundir import RunDir, RunState
 from trainer.report import bars, charts, figures, preflight, preflight_page
@@ -166,21 +168,37 @@ def _run_parts(watching: Watcher, run: RunDir | None, log: bool, seconds: float)
     if run is None or state is None:
         return {}
     view, lines = watching.view(run), console_tail(run.console)
-    always = {
-        "progress": panels.progress(state, view, pending(run), seconds),
-        "console": panels.console(lines),
+    always: dict[str, Callable[[], str]] = {
+        "progress": lambda: panels.progress(state, view, pending(run), seconds),
+        "console": lambda: panels.console(lines),
     }
     if state.kind == "preflight":
-        found = preflight.load(run.path)
-        return {**always, "preflight": preflight_page.render(found) if found else card.failure(run, state, view, lines)}
-    return {
-        **always,
-        "ending": card.ending(run, state, view, lines),
-        "warnings": card.warnings(view),
-        "curves": _curves(state, view, log),
-        "time": panels.time_split(run, view),
-        "samples": panels.samples(run, view),
+        return {**_drawn(always), **_drawn({"preflight": lambda: _preflight(run, state, view, lines)})}
+    others: dict[str, Callable[[], str]] = {
+        "ending": lambda: card.ending(run, state, view, lines),
+        "warnings": lambda: card.warnings(view),
+        "curves": lambda: _curves(state, view, log),
+        "time": lambda: panels.time_split(run, view),
+        "samples": lambda: panels.samples(run, view),
     }
+    return _drawn({**always, **others})
+
+
+def _drawn(parts: dict[str, Callable[[], str]]) -> dict[str, str]:
+    """Each part by itself: a run folder may come from anybody, and what cannot be drawn must not hide the rest."""
+    drawn = {}
+    for name, make in parts.items():
+        try:
+            drawn[name] = make()
+        except Exception as error:
+            said = f"The run folder holds something that cannot be shown here: {type(error).__name__}: {error}"
+            drawn[name] = paragraph(said, "bad")
+    return drawn
+
+
+def _preflight(run: RunDir, state: RunState, view: RunView, lines: list[str]) -> str:
+    found = preflight.load(run.path)
+    return preflight_page.render(found) if found else card.failure(run, state, view, lines)
 
 
 def _curves(state: RunState, view: RunView, log: bool) -> str:

@@ -59,7 +59,7 @@ def read_facts(path: Path) -> dict[str, Any]:
 def newest(run: RunDir) -> Checkpoint | None:
     """The state of the latest step that is whole; None where the run has none."""
     for path in sorted(run.checkpoints.glob("state-step*.safetensors"), reverse=True):
-        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
             stat = path.stat()
             return _look(path, stat.st_mtime_ns, stat.st_size)
     return None

@@ -7,11 +7,13 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, fields
+from functools import lru_cache
 from io import FileIO
 from pathlib import Path
 from typing import Any, ClassVar
 
 from .rundir import write_whole
+from .shape import fitting
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -234,11 +236,18 @@ def from_line(line: str) -> Event | None:
     """The event of one line, or None for a kind or shape that this version does not know."""
     try:
         values = json.loads(line)
-        kind = KINDS[values.pop("kind")]
-        known = {f.name: f.type for f in fields(kind)}
-        return kind(**{name: _number(known[name], value) for name, value in values.items() if name in known})
-    except (ValueError, KeyError, TypeError, AttributeError):
+        name = values.pop("kind")
+        kind, types = KINDS[name], _types(name)
+        known = {key: _number(types[key], value) for key, value in values.items() if key in types}
+        return kind(**fitting(kind, known))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
+
+
+@lru_cache(maxsize=64)
+def _types(name: str) -> dict[str, Any]:
+    """The types of an event's values as they are written in its class."""
+    return {one.name: one.type for one in fields(KINDS[name])}
 
 
 class Writer:

@@ -10,10 +10,12 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, Protocol
+
+from .shape import fitting
 
 State = Literal["starting", "running", "done", "stopped", "paused", "failed", "interrupted"]
 Request = Literal["stop", "pause", "save", "sample"]
@@ -21,6 +23,9 @@ Kind = Literal["training", "preflight"]
 
 SAME_START_S = 10.0
 """Two readings of one process's start time differ by less, even where the clock was set meanwhile (WSL, NTP)."""
+
+LATEST_S = 3e10
+"""The year 2920: no system's calendar goes much further."""
 
 EXIT_DONE, EXIT_CRASHED, EXIT_SETTINGS, EXIT_DATA, EXIT_RED, EXIT_STOPPED = 0, 1, 2, 3, 4, 130
 
@@ -137,6 +142,9 @@ class RunState:
         return json.dumps(asdict(self), indent=1, ensure_ascii=False)
 
 
+_TIMES = ("process_started", "created", "started", "ended")
+
+
 def slug(name: str) -> str:
     """A name that every file system takes: letters, digits, `._-`, at most 80 characters, never empty."""
     cleaned = re.sub(r"[^\w.-]+", "-", name, flags=re.UNICODE).strip("-. ")[:80]
@@ -194,9 +202,13 @@ class RunDir:
 
     def read_state(self) -> RunState:
         """`run.json` as it is; FileNotFoundError or ValueError where there is none."""
-        values: dict[str, Any] = json.loads(read_patiently(self.state_file))
-        known = {f.name for f in fields(RunState)}
-        return RunState(**{name: value for name, value in values.items() if name in known})
+        try:
+            values = fitting(RunState, json.loads(read_patiently(self.state_file)))
+            if not all(0 <= float(values.get(name, 0)) < LATEST_S for name in _TIMES):
+                raise ValueError("its times are none")
+            return RunState(**values)
+        except (ValueError, TypeError, AttributeError, RecursionError) as error:
+            raise ValueError(f"{self.state_file} is damaged: {error}") from None
 
     def write_state(self, state: RunState) -> None:
         """Replace `run.json` as a whole."""

@@ -92,22 +92,27 @@ def a1111_text(prompt: str, recipe: Mapping[str, Any]) -> str:
     since there they would weigh words and here they are plain text. Source: A1111's `create_infotext` and
     `parse_generation_parameters`, ComfyUI's `importA1111`."""
     adapter = str(recipe.get("adapter", ""))
-    tag = f" <lora:{Path(adapter).stem}:{float(recipe.get('strength', 1)):g}>" if adapter else ""
-    skip = int(recipe.get("clip_skip", 1))
+    tag = f" <lora:{Path(adapter).stem}:{_figure(recipe.get('strength', 1))}>" if adapter else ""
+    skip = recipe.get("clip_skip", 1)
     pairs = {
         "Steps": recipe.get("steps"),
         "Sampler": recipe.get("sampler_a1111", recipe.get("sampler")),
-        "CFG scale": f"{float(recipe['guidance']):g}" if "guidance" in recipe else None,
+        "CFG scale": _figure(recipe["guidance"]) if "guidance" in recipe else None,
         "Seed": recipe.get("seed"),
         "Size": f"{recipe['width']}x{recipe['height']}" if "width" in recipe and "height" in recipe else None,
         "Model hash": str(recipe.get("base_model_hash", ""))[:10] or None,
         "Model": _plain(Path(str(recipe.get("base_model", ""))).stem) or None,
-        "Clip skip": skip if skip > 1 else None,
+        "Clip skip": None if skip == 1 else skip,
         "RNG": "CPU",
         "Training step": recipe.get("adapter_step", 0),
     }
     told = ", ".join(f"{name}: {_quoted(str(value))}" for name, value in pairs.items() if value is not None)
     return f"{_escaped(prompt)}{tag}\nNegative prompt: {_escaped(str(recipe.get('negative', '')))}\n{told}"
+
+
+def _figure(value: Any) -> str:
+    """A number without needless zeros; what is none (the run folder may be anybody's) as it is."""
+    return f"{value:g}" if isinstance(value, (int, float)) else str(value)
 
 
 def _escaped(text: str) -> str:

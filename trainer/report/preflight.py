@@ -12,9 +12,12 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
+
+from trainer.contract.rundir import LATEST_S
+from trainer.contract.shape import fitting
 
 FORMAT = 1
 JSON_FILE, HTML_FILE = "preflight.json", "preflight.html"
@@ -129,13 +132,15 @@ def _finite(value: Any) -> Any:
 
 def loads(text: str) -> Preflight:
     """Read the text of `preflight.json`. ValueError where it is none, or of a format that this version cannot read."""
-    values = json.loads(text)
-    if not isinstance(values, dict) or values.get("format") != FORMAT:
-        raise ValueError(f"this is no preflight of format {FORMAT}")
     try:
-        rungs = [_rung(row) for row in values["rungs"]]
-        return Preflight(**{**_known(Preflight, values), "rungs": rungs})
-    except (KeyError, TypeError) as error:
+        values = json.loads(text)
+        if not isinstance(values, dict) or values.get("format") != FORMAT:
+            raise ValueError(f"this is no preflight of format {FORMAT}")
+        report = Preflight(**fitting(Preflight, {**values, "rungs": [_rung(row) for row in values["rungs"]]}))
+        if not 0 <= report.created < LATEST_S or not 0 <= report.seconds < LATEST_S:
+            raise ValueError("its times are none")
+        return report
+    except (KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise ValueError(f"the preflight is incomplete: {error}") from None
 
 
@@ -150,21 +155,16 @@ def load(folder: Path) -> Preflight | None:
 def _rung(row: Mapping[str, Any]) -> Rung:
     figures = {name: _number(value) for name, value in row.get("figures", {}).items()}
     charts = [_chart(chart) for chart in row.get("charts", [])]
-    return Rung(**{**_known(Rung, row), "figures": figures, "charts": charts})
+    return Rung(**fitting(Rung, {**row, "figures": figures, "charts": charts}))
 
 
 def _chart(row: Mapping[str, Any]) -> Chart:
     curves = [
-        Curve(**{**_known(Curve, curve), "points": [(_number(x), _number(y)) for x, y in curve["points"]]})
+        Curve(**fitting(Curve, {**curve, "points": [(_number(x), _number(y)) for x, y in curve["points"]]}))
         for curve in row["curves"]
     ]
-    return Chart(**{**_known(Chart, row), "curves": curves})
+    return Chart(**fitting(Chart, {**row, "curves": curves}))
 
 
 def _number(value: float | None) -> float:
     return math.nan if value is None else float(value)
-
-
-def _known(kind: type, values: Mapping[str, Any]) -> dict[str, Any]:
-    names = {one.name for one in fields(kind)}
-    return {name: value for name, value in values.items() if name in names}

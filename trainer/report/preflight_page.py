@@ -64,8 +64,8 @@ def _rung(rung: Rung) -> str:
     )
     return "".join(
         [
-            f'<section class="rung {rung.verdict}"><h3><span class="verdict">{rung.verdict}</span>',
-            f"{rung.number}. {escape(rung.name)}</h3><p>{escape(rung.sentence)}</p>",
+            f'<section class="rung {escape(rung.verdict)}"><h3><span class="verdict">{escape(rung.verdict)}</span>',
+            f"{escape(rung.number)}. {escape(rung.name)}</h3><p>{escape(rung.sentence)}</p>",
             f"<p><b>What to change</b></p><ul>{fixes}</ul>" if fixes else "",
             f"<ul>{details}</ul>" if details else "",
             "".join(_chart(chart) for chart in rung.charts),

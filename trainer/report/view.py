@@ -190,7 +190,7 @@ class RunView:
             pairs = curves.finite(self.steps, self.losses)
             return curves.thin(*pairs, 600), curves.smooth(*pairs)
 
-        return self.kept("losses", len(self.steps), make)
+        return self.kept("losses", _grown(len(self.steps)), make)
 
     def rate_curves(self) -> dict[str, curves.Points]:
         """Applied learning rates by group, thinned."""
@@ -199,17 +199,23 @@ class RunView:
     def convergence(self) -> str:
         """What is to be said of a loss that has become flat, the learning rate considered; "" while it falls."""
         return self.kept(
-            "convergence", len(self.steps), lambda: convergence(self.steps, self.losses, self.rate_curves())
+            "convergence",
+            _grown(len(self.steps)),
+            lambda: convergence(self.steps, self.losses, self.rate_curves()),
         )
 
     def thinned(self, name: str, curve: Curve) -> curves.Points:
         """One of the view's curves with few points for the screen."""
-        return self.kept(name, len(curve.steps), lambda: curves.thin(*curves.finite(curve.steps, curve.values), 240))
+        return self.kept(
+            name, _grown(len(curve.steps)), lambda: curves.thin(*curves.finite(curve.steps, curve.values), 240)
+        )
 
     def smoothed(self, name: str, curve: Curve) -> curves.Points:
         """The zero-phase mean of one of the view's curves."""
         return self.kept(
-            f"{name}, smooth", len(curve.steps), lambda: curves.smooth(*curves.finite(curve.steps, curve.values))
+            f"{name}, smooth",
+            _grown(len(curve.steps)),
+            lambda: curves.smooth(*curves.finite(curve.steps, curve.values)),
         )
 
     def kept(self, name: str, mark: object, make: Callable[[], Kept]) -> Kept:
@@ -232,6 +238,13 @@ class Curve:
         if value is not None:
             self.steps.append(step)
             self.values.append(value)
+
+
+def _grown(points: int) -> tuple[int, int]:
+    """A mark that changes with each point, of long curves with each thousandth: less than that cannot be seen, and of
+    100,000 steps a drawing takes a third of a second."""
+    part = max(1, points // 1000)
+    return part, points // part
 
 
 def drawn_step(event: Sampled) -> int:

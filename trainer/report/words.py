@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import math
 
 
 def escape(value: object) -> str:
@@ -11,7 +12,9 @@ def escape(value: object) -> str:
 
 
 def duration(seconds: float) -> str:
-    """1:05, 12:30, 2:05:00."""
+    """1:05, 12:30, 2:05:00; "?" for what is no number."""
+    if not math.isfinite(seconds):
+        return "?"
     whole = max(0, round(seconds))
     hours, minutes, rest = whole // 3600, whole % 3600 // 60, whole % 60
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

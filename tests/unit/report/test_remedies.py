@@ -74,3 +74,11 @@ def test_the_story_names_step_format_layer_images_and_what_came_before() -> None
     ):  # fmt: skip
         assert words in text, words
     assert "a.png" not in text
+
+
+def test_a_process_that_lost_another_says_so() -> None:
+    from trainer.report.causes import cause_of
+
+    said = "[pair.cc:553] Connection closed by peer [127.0.0.1]:1. Check the logs of the remote worker. GLHF!"
+    assert cause_of(RuntimeError(said)).startswith("another process of this run ended")
+    assert cause_of(RuntimeError("shapes differ")) == "shapes differ (RuntimeError)"
