@@ -12,6 +12,7 @@ from typing import get_args
 
 from trainer.contract import checkpoints
 from trainer.contract import preset as presets
+from trainer.contract.lock import held
 from trainer.contract.machine import load_machine
 from trainer.contract.problems import Problem, Problems
 from trainer.contract.rundir import EXIT_STOPPED, Request, RunDir, RunState, find_runs, write_whole
@@ -27,6 +28,9 @@ from .watch import last_step
 
 AT_WORK = ("starting", "running")
 DISCARDED = "discarded by the user"
+LOCK = ".continuing"
+"""In the folder of requests, where names with a dot are none."""
+
 ENDING_S = 10.0
 """How long a process may take to go after its last words."""
 
@@ -120,8 +124,8 @@ def resume(run: RunDir, assignments: Sequence[str] = ()) -> int:
     full state, 0 without one. `assignments`: changes as `--set` takes them; they go into the run's preset, and the one
     before is kept beside it. The threads stay as many as before, or other bits would come out.
 
-    Problems as `look_ahead` says."""
-    with _readable(run):
+    Problems as `look_ahead` says, and where somebody else is at it."""
+    with _readable(run), _alone(run):
         ahead, state = _look_ahead(run, assignments), run.current_state()
         chosen = devices(ahead.preset.hardware.gpus)
         count = ahead.preset.hardware.threads or state.threads or threads(ahead.preset, chosen)
@@ -152,6 +156,16 @@ def _readable(run: RunDir) -> Iterator[None]:
     except (OSError, ValueError, TypeError, KeyError) as error:
         fix = "make its files readable and writable, or start a new run"
         raise Problems([Problem("run", f"{run.path} cannot go on: {error}", fix)]) from None
+
+
+@contextmanager
+def _alone(run: RunDir) -> Iterator[None]:
+    """One at a time, the page and terminals alike: two trainers in one folder would mix their events and states."""
+    run.control.mkdir(exist_ok=True)
+    with held(run.control / LOCK) as mine:
+        if not mine:
+            raise Problems([Problem("run", f"{run.id} is just being continued or discarded elsewhere", "look there")])
+        yield
 
 
 def _keep_preset(run: RunDir, changed: Preset) -> None:
@@ -191,7 +205,7 @@ def discard(run: RunDir) -> None:
     and figures stay. It counts as stopped, with the cause that says so. It cannot be undone: ask before.
 
     Problems where it is at work or done."""
-    with _readable(run):
+    with _readable(run), _alone(run):
         state = run.current_state()
         _refuse(run, state, step=1)
         if state.state == "done":

@@ -86,10 +86,11 @@ def set_up(run: RunDir, emit: Fan, vary: Callable[[Preset], Preset] = lambda pre
     if ranks.main:
         name = machines.device_name(device, ranks)
         total, versions = plan.steps.total, machines.versions()
-        run.update_state(threads=threads, device=name, total_steps=total, versions=versions)
+        state = run.update_state(threads=threads, device=name, total_steps=total, versions=versions)
         add_sinks(run, emit, plan.preset)
         prepare.trim_cache(load_machine(ROOT))
-        keep_split(plan.preset, plan.images, plan.division, run.path, known)
+        if state.kind == "training":  # a preflight leaves no trace: images may still be added before the run
+            keep_split(plan.preset, plan.images, plan.division, run.path, known)
     if plan.held_out:
         emit(Noted(text=f"{summary(plan)}.", setting="validation.split"))
     emit(Phase(text="loading the model"))

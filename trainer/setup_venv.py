@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from trainer import setup_pip, setup_stamp
+from trainer.contract.lock import try_lock
 from trainer.setup_machine import PipConfig, parse_pip_config
 from trainer.setup_pip import InstallFailed, say
 from trainer.setup_stamp import Stamp, site_packages, venv_python
@@ -115,26 +116,11 @@ def lock(root: Path) -> Iterator[None]:
         yield  # not writable: the checks that follow say so in better words
         return
     with file:
-        if not _try_lock(file.fileno()):
+        if not try_lock(file.fileno()):
             say("Another window is installing already; waiting for it ...")
-            while not _try_lock(file.fileno(), wait=True):
+            while not try_lock(file.fileno(), wait=True):
                 pass
         yield
-
-
-def _try_lock(number: int, wait: bool = False) -> bool:
-    try:
-        if sys.platform == "win32":
-            import msvcrt
-
-            msvcrt.locking(number, msvcrt.LK_LOCK if wait else msvcrt.LK_NBLCK, 1)  # LK_LOCK gives up after 10 s
-        else:
-            import fcntl
-
-            fcntl.flock(number, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-    except OSError:
-        return False
-    return True
 
 
 def _output(argv: list[str], timeout_s: float = 600) -> tuple[int, str]:

@@ -79,6 +79,7 @@ def test_changed_settings_count_and_are_told(train_here: Train) -> None:
 def test_what_cannot_be_is_refused_and_nothing_is_touched(train_here: Train) -> None:
     run = train_here({"training.length": "6 steps"}, before=lambda run: run.request("pause", "3"))
     before = {path: path.read_bytes() for path in run.path.rglob("*") if path.is_file()}
+    before[run.control / continuing.LOCK] = b""
     for change, words in (
         ("network.rank=8", "put back 4"),
         ("training.length=2 steps", "has done 3 steps already"),
@@ -186,3 +187,23 @@ def test_exact_resume_is_shown_on_this_machine_and_its_breach_too(
 def same_bits_of(whole: RunDir, resumed: RunDir) -> bool:
     a, b = tensors(whole, "prove-zorb-whole.safetensors"), tensors(resumed, "prove-zorb-resumed.safetensors")
     return a.keys() == b.keys() and all(bool((a[key] == b[key]).all()) for key in a)
+
+
+def test_two_who_go_on_with_one_run_at_once_start_one_trainer(
+    train_here: Train, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A double click, or the page and a terminal: both have seen a run that rests."""
+    run = train_here(CONSTANT)
+    started: list[int] = []
+
+    def launch(run: RunDir, argv: list[str], environ: dict[str, str]) -> None:
+        started.append(len(started))
+        for go_on in (lambda: jobs.extend(run, "9 steps"), lambda: jobs.discard(run)):
+            with pytest.raises(Problems, match="continued or discarded elsewhere"):
+                go_on()
+
+    monkeypatch.setattr(continuing, "launch", launch)
+    jobs.extend(run, "6 steps")
+    with pytest.raises(Problems, match="still at work"):
+        jobs.extend(run, "9 steps")
+    assert started == [0] and presets.load(run.preset).training.length == "6 steps"

@@ -20,6 +20,7 @@ from gui import jobs
 from trainer.__main__ import main
 from trainer.contract import preset as presets
 from trainer.contract.events import Noted, Phase, Warned
+from trainer.contract.machine import load_machine
 from trainer.contract.problems import Problems
 from trainer.contract.rundir import EXIT_RED, EXIT_STOPPED, RunDir, find_runs, write_whole
 from trainer.noise.process import Tables
@@ -312,9 +313,16 @@ def test_a_stop_is_obeyed_between_steps(tmp_path: Path) -> None:
     assert run.read_state().state == "stopped" and load(run.path) is None
 
 
+def memory_of_sides() -> dict[str, bytes]:
+    """What this computer remembers of held-out images."""
+    folder = load_machine(stand.ROOT).cache / "held-out"
+    return {path.name: path.read_bytes() for path in folder.glob("*")}
+
+
 def test_from_the_command_line_to_the_report(tmp_path: Path) -> None:
     """A red rung: exit code 4, the table on the screen, the files in the folder, no adapter."""
-    changes = {**SMALL, "training.batch_size": 4, "optimizer.learning_rate": 1e-12}
+    changes = {**SMALL, "training.batch_size": 4, "optimizer.learning_rate": 1e-12, "validation.split": "3 images"}
+    remembered = memory_of_sides()
     where = ["--runs", str(tmp_path), "--name", "weak"]
     process = launch("--preset", str(DEMO), "--preflight", *where, *set_options(changes))
     out, err = process.communicate(timeout=120)
@@ -329,6 +337,7 @@ def test_from_the_command_line_to_the_report(tmp_path: Path) -> None:
     assert (run.path / JSON_FILE).is_file()
     assert "<script" not in (html := (run.path / HTML_FILE).read_text("utf-8")) and "http" not in html
     assert not list(run.path.rglob("*.safetensors"))
+    assert not (run.path / "split.json").exists() and memory_of_sides() == remembered, "no image has a side by it"
     texts = [event.text for kind in (Noted, Warned) for event in of_kind(run, kind)]
     assert sum("Preflight, " in text for text in texts) == 5
     assert any(event.of and event.done == event.of for event in of_kind(run, Phase))

@@ -417,7 +417,7 @@ def test_probes_are_remembered_and_asked_again_when_xformers_appears(checkout, m
 def test_lock_waits_for_the_other_installation(checkout):
     with setup_venv.lock(checkout):
         number = os.open(checkout / ".install.lock", os.O_RDWR)
-        assert not setup_venv._try_lock(number)
+        assert not setup_venv.try_lock(number)
         os.close(number)
     with setup_venv.lock(checkout):
         pass
