@@ -25,12 +25,13 @@ from torch import Tensor, nn
 from gui import jobs
 from trainer import course
 from trainer import run as composition
+from trainer.bench import Trained
 from trainer.contract import preset as presets
 from trainer.contract.events import Writer
 from trainer.contract.rundir import RunDir, write_whole
 from trainer.optim.schedule import Scheduler
 from trainer.sinks.fan import Fan
-from trainer.stopwatch import stopwatch
+from trainer.timing.stopwatch import stopwatch
 
 ROOT = Path(__file__).resolve().parents[1]
 WARM_UP, STEPS, BATCH, RANK = 20, 300, 4, 8
@@ -121,7 +122,7 @@ def measure(steps: int) -> tuple[list[float], list[float]]:
                 super().set(step)
 
         course.Scheduler = Alternating  # type: ignore[misc]
-        trained = course.Trained(network, optimizer, composition.make_update(bench, optimizer, network))
+        trained = Trained(network, optimizer, composition.make_update(bench, optimizer, network))
         course.train_with(bench, trained, loader, None)
         fan.close()
     return ours[WARM_UP:][:steps], bare[WARM_UP:][:steps]

@@ -10,13 +10,14 @@ import torch
 from trainer.contract.families import Recognised
 from trainer.contract.rundir import RunDir
 from trainer.contract.settings import Preset
-from trainer.parts import Family
+from trainer.parts import Family, Network
 from trainer.plan.plan import Plan
 from trainer.saving.hashes import BackgroundHash
 from trainer.sinks.fan import Fan
+from trainer.timing.stopwatch import SILENT, Stopwatch
 
 from .parallel import Ranks
-from .stopwatch import SILENT, Stopwatch
+from .update import Update
 
 ROOT = Path(__file__).resolve().parents[1]
 """The checkout, where the machine file is looked for."""
@@ -40,3 +41,12 @@ class Bench:
     def preset(self) -> Preset:
         """The resolved preset."""
         return self.plan.preset
+
+
+@dataclass(frozen=True)
+class Trained:
+    """The adapter, and what changes it."""
+
+    network: Network
+    optimizer: torch.optim.Optimizer
+    update: Update

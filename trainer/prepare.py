@@ -19,9 +19,9 @@ from trainer.data.latents import BrokenImages, Latents, LiveLatents, check_decod
 from trainer.data.text import LiveText, Text, prepare_text
 from trainer.parts import Family, LoadPlan, ModelFiles
 from trainer.plan.plan import Plan
+from trainer.timing.stopwatch import SILENT, Stopwatch
 
 from .device import FORMATS
-from .stopwatch import SILENT, Stopwatch
 
 PROGRESS_S = 0.2
 """Seconds between two progress events of one phase."""

@@ -34,7 +34,7 @@ class States:
 
     def write(self, step: int) -> None:
         """Save the state after `step`, if that has not been done. The parameters must be those that are trained: not
-        within `moments.in_use`."""
+        within `keeper.in_use`."""
         if step in (0, self._last):
             return
         try:

@@ -32,13 +32,13 @@ from trainer.sampling.previews import Previews, Recipe
 from trainer.sampling.prompts import Prompt
 from trainer.saving.hashes import BackgroundHash
 from trainer.sinks.fan import Fan
+from trainer.timing.stopwatch import SILENT, stopwatch
 
 from . import device as machines
 from . import prepare
-from .bench import ROOT, Bench
-from .course import Result, Trained, train_with
+from .bench import ROOT, Bench, Trained
+from .course import Result, train_with
 from .rescue import out_of_memory
-from .stopwatch import SILENT, stopwatch
 from .update import Clipping, Objective, Update
 
 TEXT_GROUP = "text_encoder"

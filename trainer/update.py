@@ -19,9 +19,9 @@ from trainer.noise.weighting import min_snr
 from trainer.optim.guard import Guard
 from trainer.parts import BatchFacts, Conditioning, Family
 from trainer.plan.draws import number
+from trainer.timing.stopwatch import SILENT, Stopwatch
 
 from .parallel import Ranks
-from .stopwatch import SILENT, Stopwatch
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ import time
 import pytest
 import torch
 
-from trainer.gauges import Gauges
-from trainer.stopwatch import stopwatch
+from trainer.timing.gauges import Gauges
+from trainer.timing.stopwatch import stopwatch
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")]
 

@@ -231,7 +231,7 @@ def test_a_run_at_an_absurd_rate_is_told_to_diverge_once(train_here: Train) -> N
 
 def test_nothing_between_the_steps_ends_a_run(train_here: Train, monkeypatch: pytest.MonkeyPatch) -> None:
     """Full memory in a sample, an image that is gone in a check, a disk and a bug in saving: each is told."""
-    from trainer import course, moments
+    from trainer.moments import keeper, make
     from trainer.sampling import previews
 
     def out_of_memory(*_: Any) -> None:
@@ -240,7 +240,7 @@ def test_nothing_between_the_steps_ends_a_run(train_here: Train, monkeypatch: py
     def no_image(*_: Any) -> None:
         raise OSError(5, "Input/output error")
 
-    whole, tries = moments.adapter_bytes, []
+    whole, tries = keeper.adapter_bytes, []
 
     def sometimes(*given: Any) -> bytes:
         tries.append(1)
@@ -249,8 +249,8 @@ def test_nothing_between_the_steps_ends_a_run(train_here: Train, monkeypatch: py
         return whole(*given)
 
     monkeypatch.setattr(previews, "draw", out_of_memory)
-    monkeypatch.setattr(course, "measure", no_image)
-    monkeypatch.setattr(moments, "adapter_bytes", sometimes)
+    monkeypatch.setattr(make, "measure", no_image)
+    monkeypatch.setattr(keeper, "adapter_bytes", sometimes)
     changes = {"sampling.every": "1 step", "saving.every": "1 step", "validation.split": "4 images"}
     run = train_here({**changes, "validation.every": "1 step"})
     assert (run.read_state().state, run.read_state().exit_code) == ("done", 0)
@@ -265,10 +265,10 @@ def test_nothing_between_the_steps_ends_a_run(train_here: Train, monkeypatch: py
 def test_a_final_file_that_fails_is_made_again_and_its_state_is_kept(
     train_here: Train, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from trainer import moments
     from trainer.__main__ import main
+    from trainer.moments import keeper
 
-    whole, fails = moments.adapter_bytes, [1]
+    whole, fails = keeper.adapter_bytes, [1]
 
     def made(*given: Any) -> bytes:
         if fails:
@@ -276,7 +276,7 @@ def test_a_final_file_that_fails_is_made_again_and_its_state_is_kept(
             raise MemoryError
         return whole(*given)
 
-    monkeypatch.setattr(moments, "adapter_bytes", made)
+    monkeypatch.setattr(keeper, "adapter_bytes", made)
     assert train_here().read_state().adapter == "zorb.safetensors"
     fails += [1, 1]
     run = train_here({"saving.state_every": "never"})

@@ -215,8 +215,9 @@ def measured_again(run: RunDir, adapter: Path) -> list[float]:
     """The held-out images' losses with an adapter from its file, in a fresh model."""
     from safetensors.torch import load_file
 
-    from trainer.course import Trained, make_checker, make_keeper
-    from trainer.moments import in_use
+    from trainer.bench import Trained
+    from trainer.moments.keeper import in_use
+    from trainer.moments.make import make_checker, make_keeper
     from trainer.run import make_loader, make_network, make_update, set_up, with_sources
     from trainer.sinks.fan import Fan
 

@@ -10,16 +10,16 @@ from typing import Any
 import pytest
 from whole_runs import of_kind, same_bits
 
-from trainer import course, moments
 from trainer import run as composition
 from trainer.contract import preset as presets
 from trainer.contract.events import Event, StepDone, Timing, read
 from trainer.contract.rundir import RunDir
 from trainer.data import latents
 from trainer.families.sd1 import StableDiffusion1
+from trainer.moments import keeper, make
 from trainer.report.verdicts import Split, Verdict, verdict
 from trainer.sampling import previews
-from trainer.stopwatch import SILENT
+from trainer.timing.stopwatch import SILENT
 
 Train = Callable[..., RunDir]
 SIX = {"training.length": "6 steps"}
@@ -63,9 +63,9 @@ CASES = [
     (latents, "open_image", 0.5, LIVE, "waits for data: decoding and resizing", "memory.cache_latents"),
     (StableDiffusion1, "encode_images", 0.35, LIVE, "data: the VAE encodes each image anew", "memory.cache_latents"),
     (StableDiffusion1, "encode_captions", 0.3, TEXT, "data: captions are encoded", "memory.cache_text"),
-    (course, "measure", 0.2, CHECKED, "goes into validation", "validation.every"),
+    (make, "measure", 0.2, CHECKED, "goes into validation", "validation.every"),
     (previews, "draw", 0.25, SAMPLED, "goes into sample pictures", "sampling.every"),
-    (moments, "save_adapter", 0.35, {**SIX, "saving.every": "1 step"}, "goes into saving", "saving.every"),
+    (keeper, "adapter_bytes", 0.35, {**SIX, "saving.every": "1 step"}, "goes into saving", "saving.every"),
 ]  # fmt: skip
 NAMES = ["disk", "decoder", "VAE", "text encoder", "check", "sampler", "saving"]
 

@@ -17,7 +17,7 @@ from trainer.data.cache import Cache, finite, hash_bytes
 from trainer.data.images import BrokenImage, look, open_image, read_bytes, to_tensor
 from trainer.parts import Family
 from trainer.plan.draws import Draw, number
-from trainer.stopwatch import SILENT, Stopwatch
+from trainer.timing.stopwatch import SILENT, Stopwatch
 
 Progress = Callable[[str, int, int], None]
 """What is being done, how many are done, of how many."""

@@ -13,7 +13,7 @@ from trainer.data.latents import Latents
 from trainer.data.text import Text
 from trainer.parts import BatchFacts, Conditioning
 from trainer.plan.draws import Draw, Draws, looks_in, rank_slice
-from trainer.stopwatch import SILENT, Stopwatch
+from trainer.timing.stopwatch import SILENT, Stopwatch
 
 
 @dataclass(frozen=True)

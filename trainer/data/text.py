@@ -11,7 +11,7 @@ from trainer.contract.problems import Problem, Problems
 from trainer.data.cache import Cache, finite
 from trainer.data.latents import Progress
 from trainer.parts import Conditioning, Family
-from trainer.stopwatch import SILENT, Stopwatch
+from trainer.timing.stopwatch import SILENT, Stopwatch
 
 
 class Text(Protocol):

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import torch
 
 from trainer.contract.events import Event, StepDone, Timing
-from trainer.gauges import Gauges
 from trainer.plan.plan import Plan
 from trainer.report.verdicts import Split
-from trainer.timekeeper import Timekeeper
+from trainer.timing.gauges import Gauges
+from trainer.timing.timekeeper import Timekeeper
 
 from .stand import Fresh, Stand
 

@@ -22,7 +22,7 @@ from trainer.contract.machine import load_machine
 from trainer.contract.rundir import RunDir
 from trainer.contract.settings import Preset
 from trainer.data.loader import Batch, Loader
-from trainer.moments import in_use
+from trainer.moments.keeper import in_use
 from trainer.noise.draws import draw_timesteps
 from trainer.parts import Network
 from trainer.plan.draws import Draw, number

@@ -5,8 +5,8 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
-from trainer.checks import Checker
 from trainer.contract.events import Event, Noted, Validated, Warned
+from trainer.moments.checks import Checker
 from trainer.parallel import Ranks
 from trainer.validation.measure import Result
 from trainer.validation.stopping import EarlyStopping

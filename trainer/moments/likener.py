@@ -16,7 +16,7 @@ from trainer.plan.draws import digest
 from trainer.plan.plan import Plan
 from trainer.validation.likeness import Embed, likenesses
 
-from .moments import Emit, told
+from .telling import Emit, told
 
 LIKENESS = "validation.likeness_model"
 SHOWN_TO_THE_MODEL = 64

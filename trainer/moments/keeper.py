@@ -1,33 +1,27 @@
-"""What happens between steps: sample pictures, saved files. Always with the weights that are for use."""
+"""The adapter's files in the course of a run. Always with the weights that are for use."""
 
 from __future__ import annotations
 
 import time
-import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from safetensors.torch import load
 
-from trainer.contract.events import Event, Sampled, Saved, Warned
+from trainer.contract.events import Saved
 from trainer.contract.families.base import read_header
 from trainer.contract.rundir import RunDir, Whole, replace_file
 from trainer.optim.optimizers import weights_for_use
 from trainer.parts import Network
 from trainer.plan import names
 from trainer.plan.plan import Plan
-from trainer.report.causes import ran_out
-from trainer.sampling.previews import Kept, Previews
 from trainer.saving.adapter import adapter_bytes
 from trainer.saving.retention import prune
+from trainer.timing.stopwatch import SILENT, Stopwatch
 
-from .device import free_memory
-from .stopwatch import SILENT, Stopwatch
-
-Emit = Callable[[Event], None]
+from .telling import Emit
 
 
 @contextmanager
@@ -113,67 +107,3 @@ class Keeper:
 
         self.run.put(self.run.path / told.file, Whole(data, sync=True), written)
         return told.file
-
-
-def attempt(what: str, do: Callable[[int], object], step: int, emit: Emit) -> None:
-    """Do something after a step; where it fails `what` is told, and the training goes on."""
-    try:
-        do(step)
-    except Exception as error:
-        _tell(what, error, step, emit, "saving.every")
-
-
-def preview(previews: Previews | None, step: int, emit: Emit, kept: Kept | None = None) -> Sampled | None:
-    """Draw the samples; whatever goes wrong is a warning, never the end of a run. Returns what was drawn. `kept`: the
-    weights are those of an earlier step."""
-    if previews is None:
-        text = "no samples can be drawn on request: this run was started without sampling"
-        emit(Warned(step=step, text=text, setting="sampling.every"))
-        return None
-    try:
-        drawn = previews.draw(step, kept)
-        if drawn is not None:
-            emit(drawn)
-        return drawn
-    except Exception as error:
-        _tell(f"the samples of step {step} could not be drawn", error, step, emit)
-        return None
-
-
-def draw_final(previews: Previews, keeper: Keeper, file: str, weights_step: int, step: int) -> Sampled | None:
-    """The pictures of the adapter that the run ends with, unless it drew them: of the last step as it is, of an earlier
-    one that was kept from its file, so that they show what the user will get."""
-    network, emit = keeper.network, keeper.emit
-    if weights_step == step:
-        return None if previews.drew(step) else preview(previews, step, emit)
-    last = network.tensors()
-    try:
-        network.load_tensors(load(keeper.run.get(keeper.run.path / file)))
-        return preview(previews, step, emit, Kept(weights_step, file))
-    except Exception as error:
-        _tell("the kept adapter could not be drawn with", error, step, emit)
-        return None
-    finally:
-        network.load_tensors(last)
-
-
-def lay_out(previews: Previews, step: int, emit: Emit) -> None:
-    """Put before and after side by side; a warning where that fails."""
-    try:
-        previews.sheet()
-    except Exception as error:
-        _tell("before and after could not be laid side by side", error, step, emit)
-
-
-def _tell(what: str, error: Exception, step: int, emit: Emit, setting: str = "sampling.every") -> None:
-    text = f"{what}: {told(error)}"
-    if ran_out(error) and setting.startswith("sampling"):
-        text = f"{what}: memory ran out. Draw smaller or fewer pictures, or none (sampling.every); the training goes on"
-    emit(Warned(step=step, text=text, setting=setting))
-
-
-def told(error: Exception) -> str:
-    """An error in a sentence; its whole story goes to the console log. Memory that it holds is let go."""
-    traceback.print_exception(error)
-    free_memory(error)
-    return " ".join(str(error).split())[:400] or type(error).__name__

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from trainer.gauges import Gauges
+from trainer.timing.gauges import Gauges
 
 CUDA = torch.device("cuda", 0)
 UUID = "6f1e8d9a-0000-1111-2222-333344445555"

@@ -13,16 +13,17 @@ from typing import Any
 from torch import Tensor
 
 from trainer.contract.events import Noted, Validated, Warned
+from trainer.parallel import Ranks
 from trainer.plan import curve, names
 from trainer.plan.draws import digest
 from trainer.plan.plan import Plan
+from trainer.update import Outcome
 from trainer.validation.measure import Result
 from trainer.validation.stopping import EarlyStopping
 from trainer.validation.story import Story
 
-from .moments import Emit, Keeper, told
-from .parallel import Ranks
-from .update import Outcome
+from .keeper import Keeper
+from .telling import Emit, told
 
 
 @dataclass

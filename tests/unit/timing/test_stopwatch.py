@@ -11,7 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trainer.stopwatch import DRAIN, SILENT, DeviceClock, HostClock, Stopwatch, stopwatch
+from trainer.timing.stopwatch import DRAIN, SILENT, DeviceClock, HostClock, Stopwatch, stopwatch
 
 
 class Queue:

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from trainer import timekeeper
 from trainer.contract import families
 from trainer.contract import preset as presets
 from trainer.contract.events import Event, StepDone, Timing, Warned
-from trainer.gauges import Reading
-from trainer.stopwatch import SILENT, Stopwatch
-from trainer.timekeeper import Timekeeper
+from trainer.timing import timekeeper
+from trainer.timing.gauges import Reading
+from trainer.timing.stopwatch import SILENT, Stopwatch
+from trainer.timing.timekeeper import Timekeeper
 
 PRESET = presets.resolve(presets.with_values(presets.build({}), {"training.batch_size": 4}), families.default_family())
 GB = 1e9
