@@ -13,8 +13,11 @@ from trainer.report import pictures
 from trainer.report.view import RunView
 from trainer.report.words import escape, size
 
-SHOWN_TOLD = 6
-"""Warnings, and notes, that are in sight; earlier ones are folded away."""
+SHOWN_WARNINGS, SHOWN_NOTES = 6, 3
+"""How many are in sight; earlier ones are folded away."""
+
+SUPERSEDED = "validation.budget"
+"""Setting whose notes (how often is measured) hold until the next one."""
 
 
 def ending(run: RunDir, state: RunState, view: RunView, lines: list[str]) -> str:
@@ -34,16 +37,18 @@ def warnings(view: RunView) -> str:
     bad = list(dict.fromkeys(event.text for event in view.warnings))
     if view.not_numbers:
         bad.append(f"The loss was not a number in {view.not_numbers} steps.")
-    good = list(dict.fromkeys(f"Step {event.step}: {event.text}" if event.step else event.text for event in view.notes))
-    return _told(bad, "warned", "Warnings") + _told(good, "noted", "Notes")
+    last = next((event for event in reversed(view.notes) if event.setting == SUPERSEDED), None)
+    notes = [event for event in view.notes if event.setting != SUPERSEDED or event is last]
+    good = list(dict.fromkeys(f"Step {event.step}: {event.text}" if event.step else event.text for event in notes))
+    return _told(bad, "warned", "Warnings", SHOWN_WARNINGS) + _told(good, "noted", "Notes", SHOWN_NOTES)
 
 
-def _told(texts: list[str], kind: str, label: str) -> str:
+def _told(texts: list[str], kind: str, label: str, most: int) -> str:
     """A list of sentences; of many the newest are in sight."""
     items = [f"<li>{escape(text)}</li>" for text in texts]
-    older = "".join(items[:-SHOWN_TOLD])
-    folded = panels.fold(f"told-{kind}", f"{len(items) - SHOWN_TOLD} earlier", f"<ul>{older}</ul>") if older else ""
-    shown = f'<ul aria-label="{label}">{"".join(items[-SHOWN_TOLD:])}</ul>'
+    older = "".join(items[:-most])
+    folded = panels.fold(f"told-{kind}", f"{len(items) - most} earlier", f"<ul>{older}</ul>") if older else ""
+    shown = f'<ul aria-label="{label}">{"".join(items[-most:])}</ul>'
     return f'<div class="{kind}">{folded}{shown}</div>' if items else ""
 
 
@@ -170,11 +175,12 @@ def _failed(run: RunDir, state: RunState, view: RunView, lines: list[str]) -> st
 
 
 def _interrupted(run: RunDir, state: RunState, view: RunView, lines: list[str]) -> str:
-    text = (
-        f"Interrupted at step {max(view.step, state.step)}: {state.cause or 'its process is gone'}. The computer was "
-        "switched off, or something ended the process. What was saved before is whole."
-    )
-    return f'<div class="card bad"><h3>{escape(text)}</h3>{_last_lines(run, lines)}{_others(run, view, None)}</div>'
+    cause = state.cause or "its process is gone"
+    text = f"{cause[:1].upper()}{cause[1:]}: the computer was switched off, or something ended it."
+    text += " What was saved before is whole."
+    said = f"<h3>Interrupted after step {max(view.step, state.step):,}</h3><p>{escape(text)}</p>"
+    log = panels.fold("last-lines", "Its last lines", _last_lines(run, lines)) if lines else ""
+    return f'<div class="card bad">{said}{_others(run, view, None)}{log}</div>'
 
 
 _FAILURES = {"failed": _failed, "interrupted": _interrupted}

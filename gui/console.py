@@ -111,7 +111,7 @@ class Pace:
     def words(self) -> str:
         """Everything in one line."""
         return (
-            f"step {self.step}/{self.total}  epoch {self.epoch:.1f}/{self.epochs:g}  loss {self.loss:.4f}  "
+            f"step {self.step}/{self.total}  epoch {self.epoch:.1f}/{round(self.epochs, 1):g}  loss {self.loss:.4f}  "
             f"LR {self.rate:.2e}  {self.speed}  ETA {self.left}"
         )
 
@@ -133,7 +133,8 @@ TEXTS: dict[type[Event], Callable[[Any], str]] = {
     Noted: lambda event: event.text,
     Likened: lambda event: f"Step {event.step}: likeness of the samples {event.similarity:.3f}",
     Validated: lambda event: (
-        f"Step {event.step}: validation loss {event.loss:.4f}{' (lowest)' if event.lowest else ''}"
+        f"Step {event.step}: validation loss {event.loss:.4f}{f' ± {event.error:.4f}' if event.error else ''}"
+        + (" (lowest)" if event.lowest and event.step else "" if event.step else " (base model)")
     ),
     Sampled: lambda event: f"Step {event.step}: {len(event.files)} samples drawn in {event.seconds:.1f} s",
     Saved: lambda event: f"Step {event.step}: {event.file} saved ({event.what})",

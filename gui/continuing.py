@@ -132,16 +132,23 @@ def resume(run: RunDir, assignments: Sequence[str] = ()) -> int:
         _keep_final(run, state)
         if assignments:
             _keep_preset(run, ahead.preset)
+        worked = state.worked_s + _worked(run, state)
         step = checkpoints.rewind(run)
         for request in get_args(Request):
             run.take(request)  # what was asked of the process that is gone
         run.update_state(
             state="starting", pid=0, process_started=0.0, started=time.time(), ended=0.0, exit_code=None, cause="",
-            step=step,
+            step=step, worked_s=worked,
         )  # fmt: skip
         environ = {**environment(ahead.preset, chosen), "OMP_NUM_THREADS": str(count)}
         launch(run, command(run, chosen, count), environ)
     return step
+
+
+def _worked(run: RunDir, state: RunState) -> float:
+    """Seconds of the process that is gone; one that was killed worked until it last wrote an event."""
+    ended = state.ended or (run.events.stat().st_mtime if run.events.is_file() else state.started)
+    return max(0.0, ended - state.started) if state.started else 0.0
 
 
 def extend(run: RunDir, length: str) -> int:

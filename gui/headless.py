@@ -12,8 +12,9 @@ from pathlib import Path
 from trainer.contract import preset as presets
 from trainer.contract.machine import load_machine
 from trainer.contract.problems import Problem, Problems
-from trainer.contract.rundir import EXIT_DONE, Kind, Request, RunDir
+from trainer.contract.rundir import EXIT_DONE, Kind, Request, RunDir, find_runs
 from trainer.contract.settings import Preset
+from trainer.plan.counting import some_of
 from trainer.plan.plan import Plan, describe, examine
 from trainer.plan.sides import Known
 from trainer.report.report import write as write_report
@@ -39,6 +40,7 @@ def check(options: Namespace) -> int:
         _, plan = _checked(options)
         for line in describe(plan):
             tell(line)
+        tell(f"Runs go to: {_runs(options) or jobs.default_runs()}")
         return EXIT_DONE
     return outcome[0]
 
@@ -136,12 +138,20 @@ COMMANDS: dict[str, Callable[[Namespace], int]] = {
 
 
 def _run(name: str, options: Namespace, kind: Kind | None = None) -> RunDir:
-    """The run that is meant, "latest" being one of this kind; Problems where there is none of that name."""
+    """The run that is meant, of several the newest of this kind; Problems where there is none of that name."""
     run = jobs.find(name, _runs(options), kind)
     if run is None:
-        names = ", ".join(found.id for found in jobs.running(_runs(options))) or "none"
-        raise Problems([Problem("run", f"there is no run {name!r}", f"running now: {names}")])
+        raise Problems([_no_run(name, _runs(options) or jobs.default_runs())])
     return run
+
+
+def _no_run(name: str, runs: Path) -> Problem:
+    """There is none of that name; which there are instead, the newest first."""
+    found = [run.id for run in find_runs(runs)]
+    if not found:
+        return Problem("run", f"there are no runs in {runs}", "runs lie in the folder that --runs names")
+    what = "only preflights so far" if name == "latest" else f"there is no run {name!r}"
+    return Problem("run", f"{what} in {runs}", f"the newest are {some_of(found, 5)}")
 
 
 @contextmanager

@@ -87,21 +87,22 @@ def ask(run: RunDir, what: Request, text: str = "") -> None:
     Problems where the run is not at work: a request that nobody reads would be found by whoever resumes it."""
     state = run.current_state()
     if state.state not in AT_WORK:
-        raise Problems([Problem("run", f"{run.id} is not at work: {_why_not(run, state)}", _WHAT_NOW[state.state])])
+        fix = _WHAT_NOW[state.state].format(run.id)
+        raise Problems([Problem("run", f"{run.id} is not at work: {_why_not(state)}", fix)])
     run.request(what, text)
 
 
 _WHAT_NOW = {
     "done": "its files are in its folder",
-    "stopped": "to go on: python launch.py --resume",
-    "paused": "to go on: python launch.py --resume",
-    "failed": "to go on from its last full state: python launch.py --resume",
-    "interrupted": "to go on from its last full state: python launch.py --resume",
+    "stopped": "to go on: python launch.py --resume {}",
+    "paused": "to go on: python launch.py --resume {}",
+    "failed": "to go on from its last full state: python launch.py --resume {}",
+    "interrupted": "to go on from its last full state: python launch.py --resume {}",
 }
 
 
-def _why_not(run: RunDir, state: RunState) -> str:
-    cause = f" ({state.cause})" if state.cause else ""
+def _why_not(state: RunState) -> str:
+    cause = f" ({state.cause})" if state.cause and not state.cause.startswith(state.state) else ""
     return f"it is {state.state}{cause}"
 
 
@@ -126,7 +127,8 @@ def _kind(run: RunDir) -> Kind | None:
 
 
 def find(name: str, runs: Path | None = None, kind: Kind | None = None) -> RunDir | None:
-    """The run that a person means: a folder, a run's id, the newest whose id begins so, or "latest" (of a `kind`)."""
+    """The run that a person means: a folder, a run's id, the newest whose id begins so (one of `kind` first), or
+    "latest" (of that kind)."""
     path = Path(name)
     if (path / "run.json").is_file():
         return RunDir(path.resolve())
@@ -134,4 +136,5 @@ def find(name: str, runs: Path | None = None, kind: Kind | None = None) -> RunDi
     if name == "latest":
         return next((run for run in found if kind is None or _kind(run) == kind), None)
     exact = [run for run in found if run.id == name]
-    return next(iter([*exact, *(run for run in found if name and run.id.startswith(name))]), None)
+    begin = [run for run in found if name and run.id.startswith(name)]
+    return next(iter([*exact, *sorted(begin, key=lambda run: kind not in (None, _kind(run)))]), None)

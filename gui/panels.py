@@ -118,7 +118,7 @@ def _figures(view: RunView, state: RunState) -> str:
     smooth = view.smooth_losses()
     seconds = view.step_seconds
     speed = (f"{1 / seconds:.2f} it/s" if seconds < 1 else f"{seconds:.2f} s/it") if seconds else ""
-    epochs = f" / {view.started.total_epochs:g}" if view.started else ""
+    epochs = f" / {round(view.started.total_epochs, 2):g}" if view.started else ""
     groups = [
         (figures.rate_name(group), charts.number(curve.values[-1]))
         for group, curve in view.rates.items()
@@ -126,13 +126,14 @@ def _figures(view: RunView, state: RunState) -> str:
     ]
     rates = [(f"LR, {group}" if len(groups) > 1 else "Learning rate", rate) for group, rate in groups]
     none = "–" if state.state in ("starting", "running") else ""  # a cell that comes later would move the buttons below
-    per_second = view.images_per_second
+    images = f"{view.images_per_second:.1f} /s" if view.images_per_second else ""
+    check = view.validations[-1] if view.validations else None
     rows = [
         ("Epoch", f"{view.epoch:.2f}{epochs}" if view.step else ""),
         ("Loss, smoothed", f"{smooth[-1][1]:.4f}" if smooth else ""),
         *(rates or [("Learning rate", "")]),
         ("Speed", speed),
-        ("Images", f"{per_second:.1f} /s" if per_second else ""),
+        ("Held-out loss", f"{check.loss:.4f} ± {check.error:.4f}") if check else ("Images", images),
         ("Device", (view.started.device if view.started else "") or state.device),
     ]
     told = [(name, value or none) for name, value in rows if value or none]

@@ -91,7 +91,8 @@ class Watcher:
         state = known.state
         begun = state.started or state.created
         seconds = (state.ended or _end(run, state)) - begun if begun else 0.0
-        return Row(name, state, max(known.step, state.step), state.total_steps, known.loss, max(seconds, 0.0))
+        seconds = state.worked_s + max(seconds, 0.0)
+        return Row(name, state, max(known.step, state.step), state.total_steps, known.loss, seconds)
 
     def first_choice(self, rows: Sequence[Row] | None = None) -> str:
         """The run to show where none is chosen: the newest that is running, else the newest; "" without any."""

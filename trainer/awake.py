@@ -32,6 +32,6 @@ def kept_awake(on: bool, emit: Callable[[Event], None]) -> Iterator[None]:
 
     with keep.running(on_fail="pass") as mode:
         if not mode.active:
-            text = "this system cannot be asked to stay awake; should it go to sleep, the run rests until it wakes up"
+            text = "This system cannot be asked to stay awake: should it go to sleep, the run rests until it wakes up."
             emit(Noted(text=text, setting=SETTING))
         yield

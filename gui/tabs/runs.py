@@ -29,7 +29,7 @@ CSS = (
     + (Path(__file__).with_suffix(".css")).read_text(encoding="utf-8")
 )
 
-PARTS = ("banner", "list", "progress", "ending", "preflight", "warnings", "curves", "time", "samples", "console")
+PARTS = ("banner", "list", "progress", "ending", "preflight", "warnings", "curves", "samples", "time", "console")
 """The pieces of the view, in the order of the page."""
 
 _PICK = """
@@ -113,11 +113,10 @@ def build(context: Context, above: gr.HTML) -> RunsTab:
             areas["progress"] = _area("run-progress")
             controls = run_buttons.build()
             areas["preflight"] = _area("run-preflight", _FOLD)
-            areas["ending"], areas["warnings"] = _area("run-ending", _COPY), _area("run-warnings", _FOLD)
+            areas["ending"], areas["warnings"] = _area("run-ending", _COPY + _FOLD), _area("run-warnings", _FOLD)
             log = gr.Checkbox(False, label="Logarithmic loss axis", elem_id="run-log", container=False)
-            areas["curves"], areas["time"] = _area("run-curves", _FOLD), _area("run-time")
-            areas["samples"] = _area("run-samples", _FOLD + _COPY)
-            areas["console"] = _area("run-console", _FOLLOW)
+            areas["curves"], areas["samples"] = _area("run-curves", _FOLD), _area("run-samples", _FOLD + _COPY)
+            areas["time"], areas["console"] = _area("run-time"), _area("run-console", _FOLLOW)
 
     def look(run_id: str, logarithmic: bool, known: dict[str, Any]) -> list[Any]:
         return _news(watching, run_id, logarithmic, known)
@@ -177,7 +176,7 @@ def _run_parts(watching: Watcher, run: RunDir | None, log: bool, seconds: float)
     others: dict[str, Callable[[], str]] = {
         "ending": lambda: card.ending(run, state, view, lines),
         "warnings": lambda: card.warnings(view),
-        "curves": lambda: _curves(state, view, log),
+        "curves": lambda: panels.curves(view, log) if view.steps or view.validations else "",
         "time": lambda: panels.time_split(run, view),
         "samples": lambda: panels.samples(run, view),
     }
@@ -199,9 +198,3 @@ def _drawn(parts: dict[str, Callable[[], str]]) -> dict[str, str]:
 def _preflight(run: RunDir, state: RunState, view: RunView, lines: list[str]) -> str:
     found = preflight.load(run.path)
     return preflight_page.render(found) if found else card.failure(run, state, view, lines)
-
-
-def _curves(state: RunState, view: RunView, log: bool) -> str:
-    """No empty chart under a run that ended before its first step."""
-    over = state.state not in ("starting", "running")
-    return "" if over and not view.steps else panels.curves(view, log)

@@ -53,7 +53,7 @@ def test_a_cosine_run_extended_is_another_one_and_says_so(train_here: Train) -> 
     assert steps(run) == list(range(1, 10))
     assert not same_bits(run, train_here({"schedule.warmup": 0, "training.length": "9 steps"}))
     assert any("is not that of a run of this length" in event.text for event in of_kind(run, Noted))
-    assert any("the learning rate jumps from" in event.text for event in of_kind(run, Warned))
+    assert any("The learning rate jumps from" in event.text for event in of_kind(run, Warned))
 
 
 def test_changed_settings_count_and_are_told(train_here: Train) -> None:

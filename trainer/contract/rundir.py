@@ -117,7 +117,7 @@ class Whole:
 @dataclass(frozen=True)
 class RunState:
     """What `run.json` holds. `pid` with `process_started` names the trainer's process beyond doubt. `kind`: what the
-    trainer is to do with the folder's preset."""
+    trainer is to do with the folder's preset. `worked_s`: seconds at work before it was last gone on with."""
 
     name: str
     kind: Kind = "training"
@@ -127,6 +127,7 @@ class RunState:
     created: float = 0.0
     started: float = 0.0
     ended: float = 0.0
+    worked_s: float = 0.0
     exit_code: int | None = None
     cause: str = ""
     step: int = 0

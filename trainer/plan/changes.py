@@ -175,8 +175,8 @@ def _rate(changes: list[Change], known: Mapping[str, Any], old: Preset | None, n
     said = []
     if at.step < at.total and after > before * JUMP:
         text = (
-            f"the learning rate jumps from {before:.3g} at step {at.step:,} to {after:.3g} at step {at.step + 1:,}: "
-            "the loss may rise for a while"
+            f"The learning rate jumps from {before:.3g} at step {at.step:,} to {after:.3g} at step {at.step + 1:,}: "
+            "the loss may rise for a while."
         )
         said.append(Change(curve[0] if curve else RATES[0], "told", text, alarming=True))
     if paths == ["training.length"]:
@@ -190,9 +190,9 @@ def _compared(old: Preset, new: Preset, at: Moment) -> str:
     steps = range(1, at.step + 1)
     same = all(factor(old.schedule, step, at.before) == factor(new.schedule, step, at.total) for step in steps)
     if same and not new.captions.tag_warmup:
-        return "the result is exactly that of a run of this length from the start: the rate so far is the same"
+        return "The result is exactly that of a run of this length from the start: the rate so far is the same."
     what = "tag warm-up" if same else f"learning rate ({new.schedule.name}, LR warmup {new.schedule.warmup:g} %)"
     return (
-        f"the result is not that of a run of this length from the start: up to step {at.step:,} the {what} followed "
-        f"the length of {at.before:,} steps, and from there on it follows that of {at.total:,}"
+        f"The result is not that of a run of this length from the start: up to step {at.step:,} the {what} followed "
+        f"the length of {at.before:,} steps, and from there on it follows that of {at.total:,}."
     )

@@ -30,7 +30,8 @@ def describe(plan: Plan) -> list[str]:
 
 def _images(plan: Plan) -> list[str]:
     of_rows = [image for image in plan.images if image.folder < len(plan.preset.dataset.folders)]
-    lines = [f"Images: {len(of_rows):,}, shown about {plan.looks_per_image():.0f} times each in the run"]
+    trained = f" of which {len(plan.train):,} train," if len(plan.train) < len(of_rows) else ""
+    lines = [f"Images: {len(of_rows):,},{trained} shown about {plan.looks_per_image():.0f} times each in the run"]
     if len(plan.preset.dataset.folders) > 1 or len({image.path.parent for image in of_rows}) > 1:
         groups: dict[tuple[str, int], int] = {}
         for image in of_rows:
@@ -56,10 +57,10 @@ def _batches(plan: Plan) -> str:
     training = plan.preset.training
     size = int(training.batch_size) * plan.processes  # type: ignore[arg-type]
     fill = plan.steps.looks / (plan.steps.batches * size)
-    parts = [f"{training.batch_size} images"]
+    parts = [count_of(int(training.batch_size), "image")]  # type: ignore[arg-type]
     parts += [f"x {plan.processes} processes"] if plan.processes > 1 else []
     parts += [f"x {training.accumulate} accumulated"] if training.accumulate > 1 else []
-    return f"Batch: {' '.join(parts)}, {fill:.0%} full on average"
+    return f"Batch: {' '.join(parts)}, {100 * fill:.0f} % full on average"
 
 
 def _captions(plan: Plan) -> str:

@@ -113,11 +113,23 @@ def _few(plan: Plan) -> list[str]:
     count = len(plan.held_out)
     if not 0 < count < FEW:
         return []
-    are, their = verb(plan.held_out, "is", "are"), verb(plan.held_out, "its", "their")
+    if count == 1:
+        return ["Only 1 image is held out: how far its loss speaks for others is not known; the samples decide."]
     return [
-        f"Only {count_of(count, 'image')} {are} held out: {their} loss is a rough guess at that of other images. The ± "
-        "beside it, its standard error over the images, says how rough; the samples decide."
+        f"Only {count} images are held out: their loss is a rough guess at that of other images. The ± beside it, its "
+        "standard error over the images, says how rough; the samples decide."
     ]
 
 
-_NOTES: tuple[Callable[[Plan], list[str]], ...] = (_none, _leaks, _aside, _not_compared, _fewer, _few, _alike)
+def _many(plan: Plan) -> list[str]:
+    """More measured than trained on is rarely meant; a folder of their own takes nothing from the training images."""
+    if plan.preset.validation.folder or len(plan.held_out) <= len(plan.train):
+        return []
+    left = verb(plan.train, "is left to train on", "are left to train on")
+    return [
+        f"{len(plan.held_out):,} of {len(plan.images):,} images are held out, only {len(plan.train):,} {left}: "
+        "a smaller validation.split leaves more to learn from."
+    ]
+
+
+_NOTES: tuple[Callable[[Plan], list[str]], ...] = (_none, _leaks, _aside, _not_compared, _fewer, _few, _many, _alike)

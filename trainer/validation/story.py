@@ -11,8 +11,6 @@ from trainer.contract.events import Event, Noted, Validated, Warned
 
 from .stopping import Verdict
 
-FEW_IMAGES = 5
-"""Fewer held-out images than this and the loss is called a guess."""
 FALLEN = 0.98
 """The training images' loss "keeps falling" where it is below this share of what it was at the lowest check."""
 _T95 = (12.7, 4.30, 3.18, 2.78, 2.57, 2.45, 2.36, 2.31, 2.26, 2.23)
@@ -62,8 +60,6 @@ class Story:
             text = f"The validation loss of step {check.step} is not a finite number; it counts as not lower."
             yield "not finite", Warned(step=check.step, text=text, setting="validation.split")
             return
-        if len(check.per_image) < FEW_IMAGES:
-            yield "few", Noted(step=check.step, text=_few(check), setting="validation.split")
         if self._base and check.step:
             yield from self._against_base(check, self._base)
         if self._lowest and not verdict.lowest:
@@ -100,14 +96,6 @@ class Story:
         """Take what `state` gave; nothing of a state that is older than these sentences."""
         self._base, self._lowest = _check(state.get("base")), _check(state.get("lowest"))
         self._told = set(state.get("told", ()))
-
-
-def _few(check: Validated) -> str:
-    """The measured ±, once; what it means was said before the start."""
-    count, figure = len(check.per_image), f"{check.loss:.4f}"
-    if count < 2:
-        return f"The validation loss, {figure}, is that of one image: how far it speaks for others is not known."
-    return f"The validation loss, {figure} ± {check.error:.4f}, comes from {count} images: a guess at that of others."
 
 
 def _gap(check: Validated, lowest: Validated) -> Iterator[tuple[str, Event]]:

@@ -109,15 +109,6 @@ def test_never_below_the_base_model_names_no_file() -> None:
     assert said[-1].endswith("It has never been below the untouched base model's. The run ends here.")
 
 
-@pytest.mark.parametrize(
-    ("count", "words"), [(1, "that of one image"), (2, "from 2 images: a guess"), (4, "0.2500 ± 0.0100"), (5, "")]
-)
-def test_too_few_images_are_called_a_guess(count: int, words: str) -> None:
-    said = Teller().texts(check(0, 1.0, images=IMAGES[:count]), check(10, 1.0, images=IMAGES[:count]))
-    assert len(said) == (1 if words else 0)
-    assert not words or words in said[0]
-
-
 def test_a_loss_that_is_no_number_is_told_once_and_is_no_base() -> None:
     teller = Teller()
     said = teller.texts(check(0, math.nan), check(10, math.inf), check(20, 0.5))
