@@ -176,9 +176,9 @@ def _failed(run: RunDir, state: RunState, view: RunView, lines: list[str]) -> st
 
 def _interrupted(run: RunDir, state: RunState, view: RunView, lines: list[str]) -> str:
     cause = state.cause or "its process is gone"
-    text = f"{cause[:1].upper()}{cause[1:]}: the computer was switched off, or something ended it."
-    text += " What was saved before is whole."
-    said = f"<h3>Interrupted after step {max(view.step, state.step):,}</h3><p>{escape(text)}</p>"
+    head = f"Interrupted after step {max(view.step, state.step):,}: {cause}"
+    text = "The computer was switched off, or something ended it. What was saved before is whole."
+    said = f"<h3>{escape(head)}</h3><p>{text}</p>"
     log = panels.fold("last-lines", "Its last lines", _last_lines(run, lines)) if lines else ""
     return f'<div class="card bad">{said}{_others(run, view, None)}{log}</div>'
 

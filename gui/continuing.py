@@ -81,7 +81,7 @@ def _look_ahead(run: RunDir, assignments: Sequence[str]) -> Continuation:
     changed, _, plan = examine(_changed(preset, assignments), known=known)
     if state.state == "done" and plan.steps.total <= step:
         why = f"{run.id} is done: it has {step:,} steps, and training.length says {plan.steps.total:,}"
-        raise Problems([Problem("run", why, f'to extend it: --set training.length="{2 * step} steps", or more')])
+        raise Problems([Problem("run", why, f'to extend it, give more: training.length="{2 * step} steps"')])
     if found is None:
         return Continuation(0, plan.steps.total, changed)
     recipe = checkpoints.read_facts(found.path)["recipe"]

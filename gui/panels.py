@@ -133,12 +133,18 @@ def _figures(view: RunView, state: RunState) -> str:
         ("Loss, smoothed", f"{smooth[-1][1]:.4f}" if smooth else ""),
         *(rates or [("Learning rate", "")]),
         ("Speed", speed),
-        ("Held-out loss", f"{check.loss:.4f} ± {check.error:.4f}") if check else ("Images", images),
+        ("Held-out loss", f"{check.loss:.4f} ± {check.error:.3f}") if check else ("Images", images),
         ("Device", (view.started.device if view.started else "") or state.device),
     ]
     told = [(name, value or none) for name, value in rows if value or none]
-    cells = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in told)
+    cells = "".join(f"<div><dt>{escape(name)}</dt><dd>{_with_error(value)}</dd></div>" for name, value in told)
     return f'<dl class="figures">{cells}</dl>' if cells else ""
+
+
+def _with_error(value: str) -> str:
+    """What follows a ± in small letters, so that it stands in the same line."""
+    value, mark, error = value.partition(" ± ")
+    return escape(value) + (f" <small>± {escape(error)}</small>" if mark else "")
 
 
 def curves(view: RunView, log: bool) -> str:

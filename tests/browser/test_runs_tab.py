@@ -20,6 +20,7 @@ from served import Served
 from trainer.contract import checkpoints
 from trainer.contract.events import Resumed, read
 from trainer.contract.rundir import RunDir
+from trainer.report.preflight import JSON_FILE, Chart, Curve, Preflight, Rung, dumps
 
 pytestmark = pytest.mark.browser
 FAKE = Path(__file__).with_name("fake_trainer.py")
@@ -348,3 +349,24 @@ def test_what_draws_a_picture_stays_open_and_is_copied(page: Page, served: Serve
     fold.locator("button.copy").click()
     said = page.evaluate("navigator.clipboard.readText()")
     assert said.splitlines()[-1].startswith("Steps: 20, Sampler: DDIM, CFG scale: 4, Seed: 42")
+
+
+def test_a_preflight_shows_its_report_and_nothing_of_a_training(page: Page, served: Served) -> None:
+    run = RunDir.create(served.runs, "ladder")
+    run.update_state(kind="preflight", state="done", exit_code=4)
+    chart = Chart("Range test", "learning rate", [Curve("loss", [(1e-5, 1.0), (1e-3, 0.5)])], log_x=True)
+    rungs = [
+        Rung(1, "One image", "green", "The adapter learns one image by heart.", charts=[chart]),
+        Rung(3, "Base model", "red", "<b>Wrong</b> type.", link="prediction type", fixes=["set model.prediction"]),
+    ]
+    report = Preflight(run.id, "My preset", "CPU", 1.0, 61.0, rungs)
+    (run.path / JSON_FILE).write_text(dumps(report), encoding="utf-8")
+    open_runs(page, served)
+    choose(page, run)
+    shown = page.locator("#run-preflight")
+    for words in ("Do not start yet", "One image", "by heart", "<b>Wrong</b> type.", "set model.prediction"):
+        expect(shown).to_contain_text(words)
+    expect(shown.locator("svg").first).to_be_visible()
+    expect(page.locator(f'tr[data-run="{run.id}"] .tag')).to_have_text("preflight")
+    for part in ("#run-log", "#run-curves .chart", "#run-pause", "#run-resume", "#run-sample"):
+        expect(page.locator(part)).to_be_hidden()

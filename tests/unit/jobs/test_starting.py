@@ -109,6 +109,10 @@ def test_the_run_that_a_person_means(tmp_path: Path) -> None:
     assert jobs.find("cat", tmp_path).path == first.path  # type: ignore[union-attr]
     assert jobs.find(str(first.path), tmp_path).path == first.path  # type: ignore[union-attr]
     assert jobs.find("latest", tmp_path).path == second.path  # type: ignore[union-attr]
+    ladder = made(tmp_path, "cat-preflight")
+    ladder.update_state(created=time.time() + 9, kind="preflight")
+    assert jobs.find("cat", tmp_path, "training").path == first.path  # type: ignore[union-attr]
+    assert jobs.find("cat", tmp_path).path == ladder.path  # type: ignore[union-attr]
     assert jobs.find("horse", tmp_path) is None and jobs.find("", tmp_path) is None
 
 

@@ -50,6 +50,15 @@ def test_who_is_held_out_is_told_by_name(pictures: Path) -> None:
     assert "Only 3 images are held out: their loss is a rough guess" in told(plan)
     assert "rough guess" not in told(plan_of(pictures, validation__split="8 images"))
     assert "Held out for validation: none" in told(plan_of(pictures, validation__split="off"))
+    assert "Images: 30, of which 27 train, shown about" in told(plan)
+
+
+def test_a_split_that_leaves_little_to_learn_from_is_told(pictures: Path) -> None:
+    assert "29 of 30 images are held out, only 1 is left to train on" in told(
+        plan_of(pictures, validation__split="30 images")
+    )
+    alone = told(plan_of(pictures, validation__split="1 images"))
+    assert "Only 1 image is held out: how far its loss speaks" in alone and "left to train on" not in alone
 
 
 def test_a_folder_of_its_own_is_held_out_whole_and_never_trained_on(pictures: Path) -> None:
