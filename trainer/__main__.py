@@ -6,6 +6,7 @@ and its cause are written into `run.json`.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import time
@@ -29,6 +30,7 @@ from trainer.contract.rundir import (
     RunDir,
     State,
     process_start,
+    write_whole,
 )
 from trainer.saving.keep import KeptRun
 from trainer.sinks.console import ConsoleLines, patient_output
@@ -51,6 +53,10 @@ class End:
     exit_code: int
     cause: str = ""
     problems: tuple[str, ...] = ()
+
+
+LAST_WORD = ".failed"
+"""In the folder of requests, where names with a dot are none: why a further process failed."""
 
 
 class StepCounter:
@@ -80,6 +86,7 @@ def _main_process(folder: RunDir) -> int:
     """The process that writes the run folder."""
     began, again, run = time.time(), folder.events_bytes() > 0, KeptRun(folder.path)
     try:
+        (folder.control / LAST_WORD).unlink(missing_ok=True)
         step = checkpoints.rewind(folder)
         run.open()
     except (OSError, ValueError) as error:
@@ -109,8 +116,11 @@ def _train(run: KeptRun, began: float, step: int, again: bool) -> int:
         how: State = "stopped" if run.take("stop") is not None or run.take("pause") is None else "paused"
         end = End(how, EXIT_STOPPED, f"{how} before step {step + 1}" if step else f"{how} before the first step")
         last = Finished(step=step, how=how, seconds=time.time() - began)
+        if (word := last_word(run)) is not None:  # the launcher ends us all where one of us fails
+            end = replace(end, state="failed", exit_code=EXIT_CRASHED, cause=word)
+            last = Failed(step=step, cause=word, exit_code=EXIT_CRASHED)
     except BaseException as error:  # whatever ended the run has to be told
-        end = how_it_failed(error)
+        end = of_another(run, how_it_failed(error))
         last = Failed(step=counter.step, cause=end.cause, problems=list(end.problems), exit_code=end.exit_code)
     try:
         run.settle(lambda event: fan(replace(event, step=counter.step)))
@@ -150,18 +160,34 @@ WORK: dict[Kind, Callable[[KeptRun, Fan, float], tuple[End, Event]]] = {"trainin
 
 
 def _other_process(run: RunDir) -> int:
-    """A further process of a run on several devices: it computes, and writes nothing."""
+    """A further process of a run on several devices: it computes, and writes nothing but why it failed."""
     from trainer.run import train
 
     try:
         return ENDS[train(run, Fan([])).how][1]
     except KeyboardInterrupt:
         return EXIT_STOPPED
-    except Problems as problems:
-        return problems.exit_code
-    except Exception:
-        traceback.print_exc()
-        return EXIT_CRASHED
+    except Exception as error:
+        end = how_it_failed(error)
+        with contextlib.suppress(OSError):
+            write_whole(run.control / LAST_WORD, f"process {os.environ['RANK']}: {end.cause}")
+        return end.exit_code
+
+
+def last_word(run: RunDir) -> str | None:
+    """Why a further process failed; None where none did."""
+    try:
+        return (run.control / LAST_WORD).read_text(encoding="utf-8")
+    except OSError:
+        return None
+
+
+def of_another(run: RunDir, end: End) -> End:
+    """The end of a run, with the cause that another process told where this one only saw it go."""
+    from trainer.report.causes import ANOTHER
+
+    word = last_word(run)
+    return replace(end, cause=word) if word and ANOTHER in end.cause and ANOTHER not in word else end
 
 
 def tell_in_full(run: KeptRun, end: End, step: int, emit: Callable[[Event], None]) -> None:

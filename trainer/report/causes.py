@@ -7,6 +7,8 @@ import errno
 _DEVICE = ("out of memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED")
 _MAIN = ("DefaultCPUAllocator", "can't allocate memory")
 
+ANOTHER = "another process of this run ended by an error of its own, which console.log tells"
+
 _OTHERS = ("Connection closed by peer", "Connection reset by peer", "NCCL error", "ncclRemoteError")
 """What gloo and NCCL say where another process is gone; NCCL more often only waits, until the launcher ends it."""
 
@@ -28,7 +30,7 @@ def cause_of(error: BaseException) -> str:
         what = "the device" if memory == "device" else "the computer"
         return f"{what} ran out of memory: lower the batch size or the resolution, or turn gradient checkpointing on"
     if isinstance(error, RuntimeError) and any(mark in text for mark in _OTHERS):
-        return "another process of this run ended by an error of its own, which console.log tells"
+        return ANOTHER
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         return f"the disk is full ({text})"
     return f"{text} ({kind})" if text else kind
