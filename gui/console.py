@@ -29,6 +29,7 @@ from trainer.contract.events import (
     Validated,
     Warned,
 )
+from trainer.report.words import duration
 
 LINE_S = 5.0
 """Seconds between two progress lines where there is no terminal to draw a bar on."""
@@ -106,7 +107,7 @@ class Pace:
     @property
     def left(self) -> str:
         """Time to the last step at the present speed."""
-        return clock((self.total - self.step) * self.seconds) if self.seconds > 0 else "-:--"
+        return duration((self.total - self.step) * self.seconds) if self.seconds > 0 else "-:--"
 
     def words(self) -> str:
         """Everything in one line."""
@@ -114,18 +115,6 @@ class Pace:
             f"step {self.step}/{self.total}  epoch {self.epoch:.1f}/{round(self.epochs, 1):g}  loss {self.loss:.4f}  "
             f"LR {self.rate:.2e}  {self.speed}  ETA {self.left}"
         )
-
-
-def clock(seconds: float) -> str:
-    """`75.2` -> "1:15"."""
-    whole = round(seconds)
-    hours, rest = divmod(whole, 3600)
-    return f"{hours}:{rest // 60:02}:{rest % 60:02}" if hours else f"{rest // 60}:{rest % 60:02}"
-
-
-def size(count: int) -> str:
-    """Bytes for people: "1.8 MB"."""
-    return f"{count / 1e6:.1f} MB" if count >= 1e5 else f"{count / 1e3:.1f} kB"
 
 
 TEXTS: dict[type[Event], Callable[[Any], str]] = {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,7 +14,7 @@ from trainer.contract import preset as presets
 from trainer.contract.lock import held
 from trainer.contract.machine import load_machine
 from trainer.contract.problems import Problem, Problems
-from trainer.contract.rundir import EXIT_STOPPED, Request, RunDir, RunState, find_runs, write_whole
+from trainer.contract.rundir import EXIT_STOPPED, Request, RunDir, RunState, write_whole
 from trainer.contract.settings import ITEMS, Preset, SameAs
 from trainer.plan import names
 from trainer.plan.changes import Change, Moment, kept_preset, review
@@ -44,22 +43,6 @@ class Continuation:
     total: int
     preset: Preset
     changes: tuple[Change, ...] = ()
-
-
-@dataclass(frozen=True)
-class Interrupted:
-    """A run whose process went without a word: `step` of `total` done, of which those up to `kept` are in its newest
-    full state (0: there is none)."""
-
-    run: RunDir
-    step: int
-    total: int
-    kept: int
-
-    @property
-    def text(self) -> str:
-        """For people: "stopped at step 1,240 of 1,500"."""
-        return f"stopped at step {self.step:,} of {self.total:,}"
 
 
 def look_ahead(run: RunDir, assignments: Sequence[str] = ()) -> Continuation:
@@ -191,20 +174,6 @@ def _keep_final(run: RunDir, state: RunState) -> None:
         beside = run.path / names.step_file(path.stem, state.step)
         if not beside.exists():
             write_whole(beside, path.read_bytes())
-
-
-def interrupted(runs: Path) -> list[Interrupted]:
-    """Training runs whose process is gone without a word (a crash, a reboot), newest first: to be continued or
-    discarded."""
-    found = []
-    for run in find_runs(runs):
-        with contextlib.suppress(OSError, ValueError, TypeError):
-            state = run.current_state()
-            if state.state == "interrupted" and state.kind == "training":
-                kept = checkpoints.newest(run)
-                step = max(last_step(run.events)[0], kept.step if kept else 0)
-                found.append(Interrupted(run, step, state.total_steps, kept.step if kept else 0))
-    return found
 
 
 def discard(run: RunDir) -> None:

@@ -14,9 +14,10 @@ from trainer.contract.problems import Problems
 from trainer.contract.rundir import EXIT_CRASHED, EXIT_DONE, EXIT_STOPPED, RunDir, RunState, rescue_folders
 from trainer.report import preflight
 from trainer.report.verdicts import Split, in_a_line, verdict
+from trainer.report.words import size
 
 from . import jobs
-from .console import Terminal, View, make_view, silence, size, tell
+from .console import Terminal, View, make_view, silence, tell
 from .preflight_table import preflight_table
 
 POLL_S = 0.1

@@ -17,13 +17,13 @@ from trainer.contract.problems import Problem, Problems
 from trainer.contract.rundir import Kind, Request, RunDir, RunState, find_runs, write_whole
 from trainer.contract.settings import Preset
 
-from .continuing import AT_WORK, DISCARDED, Interrupted, discard, extend, interrupted, look_ahead, resume
+from .continuing import AT_WORK, DISCARDED, discard, extend, look_ahead, resume
 from .launching import ROOT, Devices, command, cores, devices, environment, threads
 from .processes import alive, kill, launch
 
 __all__ = [
-    "AT_WORK", "DISCARDED", "ROOT", "Devices", "Interrupted", "alive", "ask", "command", "cores", "default_runs",
-    "devices", "discard", "environment", "extend", "find", "interrupted", "kill", "launch", "look_ahead", "resolve",
+    "AT_WORK", "DISCARDED", "ROOT", "Devices", "alive", "ask", "command", "cores", "default_runs",
+    "devices", "discard", "environment", "extend", "find", "kill", "launch", "look_ahead", "resolve",
     "resume", "running", "start", "threads",
 ]  # fmt: skip
 

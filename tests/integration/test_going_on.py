@@ -10,6 +10,8 @@ from safetensors.torch import save_file
 from whole_runs import of_kind, same_bits, tensors
 
 from gui import continuing, jobs, prove
+from gui.tabs import banner
+from gui.watch import Watcher
 from trainer.__main__ import main
 from trainer.contract import checkpoints
 from trainer.contract import preset as presets
@@ -111,15 +113,17 @@ def test_done_is_done_without_a_longer_length_or_a_state(train_here: Train) -> N
 
 def test_interrupted_runs_are_found_and_can_be_discarded(train_here: Train, tmp_path: Path) -> None:
     run = train_here({"training.length": "6 steps"}, before=lambda run: run.request("pause", "3"))
-    assert jobs.interrupted(tmp_path / "runs") == []
+    runs = tmp_path / "runs"
+    assert 'class="ended"' not in banner.text(runs, Watcher(runs).rows())
     run.update_state(state="running", pid=2**22 - 3, exit_code=None)  # a process that is gone
-    (found,) = jobs.interrupted(tmp_path / "runs")
-    assert (found.run.id, found.text, found.kept) == (run.id, "stopped at step 3 of 6", 3)
+    said = banner.text(runs, Watcher(runs).rows())
+    assert said.count('class="ended"') == 1 and f'data-run="{run.id}"' in said
+    assert "stopped at step 3 of 6" in said and "its full state of step 3 is whole" in said
     jobs.discard(run)
     state = run.current_state()
     assert (state.state, state.exit_code, state.cause) == ("stopped", 130, "discarded by the user")
     assert checkpoints.newest(run) is None and tensors(run, "zorb-step00000003.safetensors")
-    assert jobs.interrupted(tmp_path / "runs") == [] and steps(run) == [1, 2, 3]
+    assert 'class="ended"' not in banner.text(runs, Watcher(runs).rows()) and steps(run) == [1, 2, 3]
     for impossible in (jobs.resume, jobs.discard):
         with pytest.raises(Problems, match="discarded by the user"):
             impossible(run)

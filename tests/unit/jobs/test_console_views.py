@@ -7,8 +7,9 @@ import io
 import pytest
 from rich.console import Console
 
-from gui.console import Bar, Lines, Pace, clock, make_view, size
+from gui.console import Bar, Lines, Pace, make_view
 from trainer.contract.events import Event, Phase, RunStarted, Saved, StepDone, Validated, Warned
+from trainer.report.words import duration, size
 
 STARTED = RunStarted(
     name="x", total_steps=200, steps_per_epoch=10, total_epochs=20, images=40, held_out=4, device="CPU [x86]"
@@ -82,5 +83,5 @@ def test_texts_are_never_read_as_markup(terminal: bool) -> None:
 
 
 def test_times_and_sizes_for_people() -> None:
-    assert [clock(75.2), clock(3725), clock(0.4)] == ["1:15", "1:02:05", "0:00"]
-    assert [size(1_155_932), size(99_000)] == ["1.2 MB", "99.0 kB"]
+    assert [duration(75.2), duration(3725), duration(0.4)] == ["1:15", "1:02:05", "0:00"]
+    assert [size(1_155_932), size(99_000), size(12)] == ["1.2 MB", "99.0 kB", "12 bytes"]
