@@ -85,6 +85,9 @@ def progress(state: RunState, view: RunView, waiting: Iterable[str], seconds: fl
     title = (
         f"<h3>{escape(state.name)}</h3>{state_mark(state.state)}<span class='line'>{_line(state, view, waiting)}</span>"
     )
+    if state.kind == "preflight":
+        times = f"{duration(seconds)} so far" if alive else f"took {duration(seconds)}"
+        return f'<div class="progress"><div class="title">{title}</div><div class="under">{times}</div></div>'
     label = f"step {step} of {total}" if total else "not begun"
     bar = (
         f'<div class="bar {escape(state.state)}" role="progressbar" aria-label="{label}" aria-valuemin="0" '

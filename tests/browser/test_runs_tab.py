@@ -368,5 +368,6 @@ def test_a_preflight_shows_its_report_and_nothing_of_a_training(page: Page, serv
         expect(shown).to_contain_text(words)
     expect(shown.locator("svg").first).to_be_visible()
     expect(page.locator(f'tr[data-run="{run.id}"] .tag')).to_have_text("preflight")
+    expect(page.locator("#run-progress")).not_to_contain_text("not begun")
     for part in ("#run-log", "#run-curves .chart", "#run-pause", "#run-resume", "#run-sample"):
         expect(page.locator(part)).to_be_hidden()
