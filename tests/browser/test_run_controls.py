@@ -146,3 +146,19 @@ def test_discard_asks_first(page: Page, served: Served) -> None:
     ended.get_by_role("button", name="Discard").click()
     expect(ended).to_have_count(0, timeout=10_000)
     assert run.current_state().state == "stopped" and len(asked) == 2
+
+
+def test_the_preflight_button_starts_a_preflight(page: Page, served: Served, preset: Path) -> None:
+    fill_form(page, served, preset)
+    before = {run.id for run in find_runs(served.runs)}
+    page.locator("#preflight").click()
+    until(page, lambda: len(find_runs(served.runs)) > len(before))
+    [run] = [run for run in find_runs(served.runs) if run.id not in before]
+    try:
+        expect(page.locator("#run-progress h3")).to_have_text("zorb-preflight")
+        expect(page.locator(f'tr[data-run="{run.id}"] .tag')).to_have_text("preflight")
+        assert run.read_state().kind == "preflight"
+        expect(page.locator("#run-stop")).to_be_visible()
+        expect(page.locator("#run-pause")).to_be_hidden()
+    finally:
+        jobs.kill(run)
