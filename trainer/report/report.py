@@ -13,7 +13,7 @@ from pathlib import Path
 from trainer.contract import preset as presets
 from trainer.contract.events import Reader
 from trainer.contract.problems import Problems
-from trainer.contract.rundir import RunDir, RunState, Whole
+from trainer.contract.rundir import RunDir, RunState, write_whole
 from trainer.contract.settings import Preset
 from trainer.contract.share import Cleaner, recipe_text
 from trainer.plan import recipes
@@ -38,11 +38,11 @@ class Told:
 
 def write(run: RunDir, state: RunState) -> Path | None:
     """Write the run's `report.html` and return it; None for a run that ended before it began to train. `state`: how it
-    ended. OSError where the folder cannot be written."""
+    ended. OSError where the folder cannot be written: a report is not waited for, it can be written later."""
     told = gather(run, state)
     if told.view.started is None:
         return None
-    run.put(run.report, Whole(page(told).encode()))
+    write_whole(run.report, page(told))
     return run.report
 
 
