@@ -10,6 +10,7 @@ from gui import jobs
 from gui.watch import preset_of
 from trainer.contract import checkpoints
 from trainer.contract.rundir import RunDir, RunState
+from trainer.plan.timetable import draws_samples
 
 ENDED_EARLY = ("interrupted", "stopped", "paused", "failed")
 
@@ -32,6 +33,11 @@ class Now:
         """Whether it makes an adapter; a preflight only measures."""
         return self.state.kind == "training"
 
+    @property
+    def open(self) -> bool:
+        """Whether it ended before its last step and was not given up."""
+        return self.trains and self.state.state in ENDED_EARLY and self.state.cause != jobs.DISCARDED
+
 
 @dataclass(frozen=True)
 class Action:
@@ -52,12 +58,12 @@ def _while_alive(text: str, preflight_too: bool = False) -> Callable[[Now], str]
 def _sample_label(now: Now) -> str:
     """A run that draws no samples by itself has let go of what draws them."""
     preset = preset_of(now.run)
-    draws = preset is None or preset.sampling.at_start or preset.sampling.every != "never"
+    draws = preset is None or draws_samples(preset)
     return "Sample now" if now.alive and now.trains and draws else ""
 
 
 def _resume_label(now: Now) -> str:
-    if not now.trains or now.state.state not in ENDED_EARLY or now.state.cause == jobs.DISCARDED:
+    if not now.open:
         return ""
     found = checkpoints.newest(now.run)
     return f"Continue from step {found.step:,}" if found else "Start again from step 0: no state was saved"
@@ -69,8 +75,7 @@ def _extend_label(now: Now) -> str:
 
 
 def _discard_label(now: Now) -> str:
-    ended = now.trains and now.state.state in ENDED_EARLY and now.state.cause != jobs.DISCARDED
-    return "Discard" if ended and (now.state.state == "interrupted" or checkpoints.newest(now.run)) else ""
+    return "Discard" if now.open and (now.state.state == "interrupted" or checkpoints.newest(now.run)) else ""
 
 
 ACTIONS = (

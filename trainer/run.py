@@ -16,7 +16,7 @@ from trainer.contract.events import Noted, Phase, Warned
 from trainer.contract.machine import load_machine
 from trainer.contract.problems import Problem, Problems, RunEnded
 from trainer.contract.rundir import RunDir
-from trainer.contract.settings import Preset, parse_interval
+from trainer.contract.settings import Preset
 from trainer.data.loader import Loader, Share
 from trainer.noise.process import Tables
 from trainer.optim.optimizers import Group, make_optimizer
@@ -27,6 +27,7 @@ from trainer.plan.heldout import summary
 from trainer.plan.plan import examine, make_plan
 from trainer.plan.scan import Unreadable
 from trainer.plan.sides import Known, of_run
+from trainer.plan.timetable import draws_samples
 from trainer.report.causes import ran_out
 from trainer.sampling.previews import Previews, Recipe
 from trainer.sampling.prompts import Prompt
@@ -154,8 +155,7 @@ def make_loader(bench: Bench, sources: prepare.Sources) -> Loader:
 def make_previews(bench: Bench) -> Previews | None:
     """The sample pictures, with their prompts encoded; None where none are to be drawn, or by another process."""
     sampling = bench.preset.sampling
-    wanted = bench.plan.samples or parse_interval(sampling.every).unit == "minute"
-    if not wanted or not bench.ranks.main:
+    if not draws_samples(bench.preset) or not bench.ranks.main:
         return None
     width, height, steps, guidance = (
         sampling.width,

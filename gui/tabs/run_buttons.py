@@ -105,14 +105,18 @@ def wire(
     `look`: a handler of `inputs` that answers `outputs`."""
     for name, button in controls.buttons.items():
         action = actions.BY_NAME[name]
-        question = f"(...given) => [...given.slice(0, -1), confirm({json.dumps(action.sure)}) ? 'yes' : 'no']"
         button.click(
             _doer(action, find, look),
             [*inputs, controls.length, controls.sure],
             outputs,
-            js=question if action.sure else None,
+            js=_question(action.sure) if action.sure else None,
             **QUIET,
         )
+
+
+def _question(text: str) -> str:
+    """The browser asks; the last input, which nobody sees, takes the answer along."""
+    return f"(...given) => [...given.slice(0, -1), confirm({json.dumps(text)}) ? 'yes' : 'no']"
 
 
 def _doer(

@@ -16,15 +16,18 @@ def checkpoint_steps(preset: Preset, steps: Steps) -> tuple[int, ...]:
     return tuple(step for step in due_steps(preset.saving.every, steps) if step < steps.total)
 
 
+def draws_samples(preset: Preset) -> bool:
+    """Whether a run draws samples at all; one that does not lets go of what would draw them."""
+    sampling = preset.sampling
+    return bool(sampling.prompts or sampling.prompts_file) and (sampling.at_start or sampling.every != "never")
+
+
 def sample_steps(preset: Preset, steps: Steps) -> tuple[int, ...]:
     """Before the first step where asked for, when due, and after the last: an "after" to the "before"."""
-    sampling = preset.sampling
-    if not sampling.prompts and not sampling.prompts_file:
+    if not draws_samples(preset):
         return ()
-    start = (0,) if sampling.at_start else ()
-    if sampling.every == "never" and not start:
-        return ()
-    return tuple(sorted({*start, *due_steps(sampling.every, steps), steps.total}))
+    start = (0,) if preset.sampling.at_start else ()
+    return tuple(sorted({*start, *due_steps(preset.sampling.every, steps), steps.total}))
 
 
 def validation_steps(preset: Preset, steps: Steps, held_out: Sequence[int]) -> tuple[int, ...]:
