@@ -6,6 +6,7 @@ import argparse
 import socket
 import sys
 import webbrowser
+from collections.abc import Callable
 from pathlib import Path
 
 import gradio as gr
@@ -13,11 +14,10 @@ import gradio as gr
 from gui import text, theme
 from gui.context import Context
 from gui.security import USER, Access, access, is_loopback, launch_arguments
-from gui.tabs import banner
+from gui.shared import QUIET, Shared
+from gui.tabs import banner, compare, computer, dataset, presets, runs, train, tryout
 from gui.tabs import help as help_tab
-from gui.tabs import presets as presets_tab
-from gui.tabs import runs as runs_tab
-from gui.tabs import train as train_tab
+from gui.watch import watcher
 from trainer.contract.machine import load_machine
 from trainer.contract.problems import Problems
 
@@ -25,41 +25,53 @@ ROOT = Path(__file__).resolve().parents[1]
 FIRST_PORT, LAST_PORT = 7860, 7959
 
 
+TABS: tuple[tuple[str, str, Callable[[Shared], None]], ...] = (
+    ("train", "Train", train.build),
+    ("dataset", "Dataset", dataset.build),
+    ("runs", "Runs", runs.build),
+    ("compare", "Compare", compare.build),
+    ("try", "Try", tryout.build),
+    ("presets", "Presets", presets.build),
+    ("computer", "Computer", computer.build),
+    ("help", "Help", help_tab.build),
+)
+"""Id, title and what lays it out, in the order of the page."""
+
+
 def build(context: Context) -> gr.Blocks:
     """The whole page."""
     with gr.Blocks(title="Loratory", analytics_enabled=False, delete_cache=(3600, 86400)) as page:
-        with gr.Row(elem_id="top"):
-            gr.HTML(
-                f'<h1>Loratory</h1><span class="device">{text.escape(device_line())}</span>',
-                elem_id="brand",
-                js_on_load=None,
-            )
-            search = gr.Textbox(
-                placeholder="Search settings", show_label=False, container=False, elem_id="search", max_lines=1
-            )
-            tier = gr.Radio(
-                ["Basic", "Advanced", "Expert"], value="Basic", show_label=False, container=False, elem_id="tier"
-            )
+        search, tier = _header()
         ended = banner.area()
+        states = gr.State(""), gr.State("")  # not within the tabs: Gradio counts all of their children as tabs
         with gr.Tabs(elem_id="tabs") as tabs:
-            with gr.Tab("Train", id="train"):
-                train = train_tab.build(context)
-            with gr.Tab("Runs", id="runs", elem_id="tab-runs"):
-                runs = runs_tab.build(context, ended)
-            with gr.Tab("Presets", id="presets"):
-                presets_tab.build(context, train)
-            with gr.Tab("Help", id="help"):
-                help_tab.build()
-        banner.wire(ended, runs_tab.watcher(context.runs), runs.chosen, tabs)
-        train_tab.wire_start(train, context, runs.chosen, tabs)
-        tier.input(None, tier, js="name => { window.loratory.tier(name); }", **train_tab.QUIET)
-        search.input(None, search, js="words => { window.loratory.search(words); }", **train_tab.QUIET)
-        page.load(
-            train_tab.restored(train, context),
-            outputs=[train.draft, *train.fields.values(), *train.said],
-            **train_tab.QUIET,
-        ).then(None, js="() => { window.loratory.lastTier(); }", **train_tab.QUIET)
+            shared = Shared(context, tabs, *states, ended)
+            for id, title, lay_out in TABS:
+                with gr.Tab(title, id=id, elem_id=f"tab-{id}"):
+                    lay_out(shared)
+        banner.wire(ended, watcher(context.runs), shared.chosen, tabs)
+        tier.input(None, tier, js="name => { window.loratory.tier(name); }", **QUIET)
+        search.input(None, search, js="words => { window.loratory.search(words); }", **QUIET)
+        page.load(train.restored(shared.train, context), outputs=shared.train.loaded, **QUIET).then(
+            None, js="() => { window.loratory.lastTier(); }", **QUIET
+        )
     return page
+
+
+def _header() -> tuple[gr.Textbox, gr.Radio]:
+    with gr.Row(elem_id="top"):
+        gr.HTML(
+            f'<h1>Loratory</h1><span class="device">{text.escape(device_line())}</span>',
+            elem_id="brand",
+            js_on_load=None,
+        )
+        search = gr.Textbox(
+            placeholder="Search settings", show_label=False, container=False, elem_id="search", max_lines=1
+        )
+        tier = gr.Radio(
+            ["Basic", "Advanced", "Expert"], value="Basic", show_label=False, container=False, elem_id="tier"
+        )
+    return search, tier
 
 
 def serve(page: gr.Blocks, context: Context, given: Access, port: int, browser: bool) -> None:
@@ -67,7 +79,7 @@ def serve(page: gr.Blocks, context: Context, given: Access, port: int, browser: 
     page.launch(
         server_port=port,
         theme=theme.make_theme(),
-        css=theme.css() + runs_tab.CSS,
+        css=theme.css() + runs.CSS,
         head=theme.head(),
         footer_links=[],
         quiet=True,

@@ -8,10 +8,11 @@ from pathlib import Path
 from trainer.contract.machine import Machine
 
 
-@dataclass(frozen=True)
+@dataclass
 class Context:
     """`root`: the checkout. `runs`: the runs folder that the page shows and starts runs in. `machine`: this computer's
-    settings. `local`: nobody but the user of this computer can open the page."""
+    settings, replaced as a whole where the Computer tab changes them. `local`: nobody but the user of this computer can
+    open the page."""
 
     root: Path
     runs: Path

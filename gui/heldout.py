@@ -10,9 +10,9 @@ from __future__ import annotations
 import base64
 import functools
 import io
-from pathlib import Path
 
 from gui.context import Context
+from gui.roots import may_show
 from trainer.plan.plan import Plan
 from trainer.plan.scan import ImageFile, register_heif
 from trainer.report.words import escape
@@ -40,15 +40,6 @@ def _figure(name: str, image: ImageFile, context: Context) -> str:
     source = thumbnail(str(image.path), image.mtime) if may_show(image.path, context) else ""
     picture = f'<img src="{source}" alt="">' if source else ""
     return f"<figure>{picture}<figcaption>{escape(name)}</figcaption></figure>"
-
-
-def may_show(path: Path, context: Context) -> bool:
-    """Whether the page may show what is in an image of the user's."""
-    if context.local:
-        return True
-    real = path.resolve()
-    folders = (context.root / "presets", *context.machine.folders)
-    return any(real.is_relative_to(folder.resolve()) for folder in folders)
 
 
 @functools.lru_cache(maxsize=256)

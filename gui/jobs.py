@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from trainer.contract import families
+from trainer.contract import families, tasks
 from trainer.contract import preset as presets
 from trainer.contract.machine import load_machine
 from trainer.contract.parse import parse_gpus
 from trainer.contract.problems import Problem, Problems
 from trainer.contract.rundir import Kind, Request, RunDir, RunState, find_runs, write_whole
 from trainer.contract.settings import Preset
+from trainer.contract.tasks import Task
 
 from .continuing import AT_WORK, DISCARDED, discard, extend, look_ahead, resume
 from .launching import ROOT, Devices, command, cores, devices, environment, threads
@@ -24,7 +25,7 @@ from .processes import alive, kill, launch
 __all__ = [
     "AT_WORK", "DISCARDED", "ROOT", "Devices", "alive", "ask", "command", "cores", "default_runs",
     "devices", "discard", "environment", "extend", "find", "kill", "launch", "look_ahead", "resolve",
-    "resume", "running", "start", "threads",
+    "resume", "running", "start", "start_task", "threads",
 ]  # fmt: skip
 
 
@@ -60,9 +61,30 @@ def start(
             run.request(what, text)
         launch(run, command(run, chosen, threads(resolved, chosen)), environment(resolved, chosen))
     except OSError as error:
-        fix = "choose another folder with --runs, or make room or rights there"
-        raise Problems([Problem("runs", f"the run folder in {folder} cannot be written: {error}", fix)]) from None
+        raise _unwritable(folder, error) from None
     return run
+
+
+def start_task(task: Task, name: str, runs: Path | None = None) -> RunDir:
+    """Make a run folder called after `name` for a task and launch the trainer on it, with one device; returns at once.
+
+    Problems where the folder cannot be written or the device is none."""
+    alone = presets.with_values(Preset(), {"hardware.gpus": parse_gpus(task.gpus)[0]})
+    chosen = devices(alone.hardware.gpus)
+    folder = Path(runs) if runs is not None else default_runs()
+    try:
+        run = RunDir.create(folder.resolve(), name)
+        tasks.save(run, task)
+        run.update_state(kind=tasks.kind_of(task))
+        launch(run, command(run, chosen, threads(alone, chosen)), environment(alone, chosen))
+    except OSError as error:
+        raise _unwritable(folder, error) from None
+    return run
+
+
+def _unwritable(folder: Path, error: OSError) -> Problems:
+    fix = "choose another folder with --runs, or make room or rights there"
+    return Problems([Problem("runs", f"the run folder in {folder} cannot be written: {error}", fix)])
 
 
 def resolve(preset: Preset, name: str = "") -> Preset:

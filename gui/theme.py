@@ -104,12 +104,17 @@ def make_theme() -> gr.themes.Base:
 
 
 def css() -> str:
-    """The page's style sheet."""
-    return (HERE / "page.css").read_text(encoding="utf-8")
+    """The page's style sheet: page.css, then those of the tabs."""
+    return "\n".join(path.read_text(encoding="utf-8") for path in _web("css"))
 
 
 def head() -> str:
-    """The page's script, with the help texts that it shows."""
+    """The page's scripts, with the help texts that they show: page.js, then those of the tabs."""
     texts = json.dumps(help_texts(), ensure_ascii=False).replace("</", "<\\/")
-    script = (HERE / "page.js").read_text(encoding="utf-8").replace("/* HELP */ {}", texts)
+    script = "\n".join(path.read_text(encoding="utf-8") for path in _web("js")).replace("/* HELP */ {}", texts)
     return f'<meta name="color-scheme" content="light dark"><script>{script}</script>'
+
+
+def _web(kind: str) -> list[Path]:
+    """The files of one kind, the page's own first."""
+    return sorted((HERE / "web").glob(f"*.{kind}"), key=lambda path: (path.stem != "page", path.name))

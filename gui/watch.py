@@ -124,6 +124,14 @@ class Watcher:
             return view
 
 
+_watchers: dict[Path, Watcher] = {}
+
+
+def watcher(runs: Path) -> Watcher:
+    """The watcher of a runs folder: one for all sessions and tabs."""
+    return _watchers.setdefault(Path(runs).resolve(), Watcher(Path(runs).resolve()))
+
+
 def console_tail(path: Path, lines: int = 200) -> list[str]:
     """The last lines of a console log as a terminal would show them: what a progress bar overwrote is left out, colours
     and control characters too."""

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from trainer.awake import kept_awake, wanted
-from trainer.contract import checkpoints
+from trainer.contract import checkpoints, tasks
 from trainer.contract.events import Event, Failed, Finished, Resumed, Warned
 from trainer.contract.interrupts import EndedAtOnce, Interrupts
 from trainer.contract.problems import Problems, RunEnded
@@ -74,11 +74,11 @@ class StepCounter:
 
 
 def main(argv: list[str]) -> int:
-    """Train; returns the exit code."""
-    if len(argv) != 2 or not Path(argv[1], "preset.toml").is_file():
-        print("usage: python -m trainer <run folder with a preset.toml>", file=sys.stderr)
+    """Do a run's work; returns the exit code."""
+    run = RunDir(Path(argv[1] if len(argv) == 2 else "").resolve())
+    if not run.preset.is_file() and not run.task.is_file():
+        print("usage: python -m trainer <run folder with a preset.toml or a task.json>", file=sys.stderr)
         return EXIT_CRASHED
-    run = RunDir(Path(argv[1]).resolve())
     return _main_process(run) if int(os.environ.get("RANK", "0")) == 0 else _other_process(run)
 
 
@@ -155,8 +155,22 @@ def _preflight(run: KeptRun, fan: Fan, began: float) -> tuple[End, Event]:
     return End("done", code, report.headline), Finished(how="done", file=HTML_FILE, seconds=time.time() - began)
 
 
-WORK: dict[Kind, Callable[[KeptRun, Fan, float], tuple[End, Event]]] = {"training": _training, "preflight": _preflight}
-"""What `run.json` says is to be done with the folder's preset -> what does it."""
+def _task(run: KeptRun, fan: Fan, began: float) -> tuple[End, Event]:
+    """The work of a tool: the folder has a task instead of a preset."""
+    from trainer.run import resolve
+
+    kind = run.read_state().kind
+    done = resolve("tools", kind)(run, tasks.load(run.task, kind), fan)
+    state, code = ENDS[done.how]
+    return End(state, code, done.said), Finished(how=done.how, file=done.file, seconds=time.time() - began)
+
+
+WORK: dict[Kind, Callable[[KeptRun, Fan, float], tuple[End, Event]]] = {
+    "training": _training,
+    "preflight": _preflight,
+    **dict.fromkeys(tasks.TASKS, _task),
+}
+"""What `run.json` says is to be done -> what does it."""
 
 
 def _other_process(run: RunDir) -> int:

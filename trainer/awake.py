@@ -14,7 +14,10 @@ SETTING = "hardware.keep_awake"
 
 
 def wanted(run: RunDir) -> bool:
-    """What the run's preset says; a preset that cannot be read is told of by whoever needs it first."""
+    """What the run's preset says; a preset that cannot be read is told of by whoever needs it first. A task without a
+    preset is waited for."""
+    if not run.preset.is_file():
+        return run.task.is_file()
     try:
         return presets.load(run.preset).hardware.keep_awake
     except Problems:

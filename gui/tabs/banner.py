@@ -11,7 +11,7 @@ from typing import Any
 import gradio as gr
 
 from gui import actions, jobs
-from gui.tabs.run_buttons import QUIET
+from gui.shared import QUIET
 from gui.text import paragraph
 from gui.watch import Row, Watcher
 from trainer.contract import checkpoints

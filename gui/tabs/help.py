@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import gradio as gr
 
+from gui.shared import Shared
 from trainer.contract.reference import allowed, default_text
 from trainer.contract.settings import ITEMS, Item
 from trainer.report.words import escape
 
 
-def build() -> None:
+def build(shared: Shared) -> None:
     """Lay the tab out."""
     with gr.Column(elem_classes="sheet", elem_id="reference-card"):
         words = gr.Textbox(

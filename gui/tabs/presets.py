@@ -12,7 +12,8 @@ import gradio as gr
 from gui import library, text
 from gui.context import Context
 from gui.session import Draft, resolved
-from gui.tabs.train import QUIET, Train
+from gui.shared import QUIET, Shared
+from gui.tabs.train import Train
 from trainer.contract.preset import dumps, with_values
 from trainer.contract.problems import Problems
 from trainer.contract.rundir import slug
@@ -26,8 +27,9 @@ element.addEventListener('click', event => {
 """
 
 
-def build(context: Context, train: Train) -> None:
+def build(shared: Shared) -> None:
     """Lay the tab out and wire it."""
+    context, train = shared.context, shared.train
     with gr.Row(elem_id="presets"):
         with gr.Column(scale=6, elem_classes="sheet", min_width=300):
             gr.HTML("<h3>Load a preset: every value of the form is replaced</h3>", js_on_load=None)

@@ -11,14 +11,13 @@ import gradio as gr
 
 from gui import actions, text
 from gui.actions import Now
+from gui.shared import QUIET
 from gui.watch import Watcher, pending
 from trainer.contract.problems import Problems
 from trainer.contract.rundir import RunDir
 
 AT_WORK = ("stop", "pause", "save", "sample", "end")
 """Those in the row of a run that is at work; the others stand in the row of one that is over."""
-
-QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "queue": False}
 
 
 @dataclass(frozen=True)

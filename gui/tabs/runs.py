@@ -4,30 +4,22 @@ so nothing flickers, jumps or loses its place. All it knows comes from the run f
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
 from gradio.context import Context as Building
 
 from gui import card, panels
-from gui.context import Context
+from gui.shared import QUIET, Shared
 from gui.tabs import banner, run_buttons
-from gui.tabs.run_buttons import QUIET
 from gui.text import paragraph
-from gui.watch import Watcher, console_tail, pending
+from gui.watch import Watcher, console_tail, pending, watcher
 from trainer.contract.rundir import RunDir, RunState
 from trainer.report import bars, charts, figures, preflight, preflight_page
 from trainer.report.view import RunView
 
-CSS = (
-    charts.CSS
-    + figures.CSS
-    + bars.CSS
-    + preflight_page.CSS
-    + (Path(__file__).with_suffix(".css")).read_text(encoding="utf-8")
-)
+CSS = charts.CSS + figures.CSS + bars.CSS + preflight_page.CSS
+"""Of what the report draws too; the tab's own is web/runs.css."""
 
 PARTS = ("banner", "list", "progress", "ending", "preflight", "warnings", "curves", "samples", "time", "console")
 """The pieces of the view, in the order of the page."""
@@ -85,27 +77,13 @@ new ResizeObserver(() => { if (follows) box.scrollTop = box.scrollHeight; }).obs
 """
 """Keeps the log's end in sight, from when its tab is opened, until the reader scrolls back."""
 
-_watchers: dict[Path, Watcher] = {}
 
-
-def watcher(runs: Path) -> Watcher:
-    """The watcher of a runs folder: one for all sessions."""
-    return _watchers.setdefault(Path(runs).resolve(), Watcher(Path(runs).resolve()))
-
-
-@dataclass(frozen=True)
-class RunsTab:
-    """What other tabs use: put a run's id into `chosen` to show it; "" shows the newest that runs."""
-
-    chosen: gr.State
-
-
-def build(context: Context, above: gr.HTML) -> RunsTab:
-    """Put the tab's components into the page that is being built, and start its clock. `above`: the place over the tabs
-    where runs are named that ended in the middle."""
-    watching = watcher(context.runs)
-    chosen, sent = gr.State(""), gr.State({})
-    areas: dict[str, Any] = {"banner": above}
+def build(shared: Shared) -> None:
+    """Put the tab's components into the page that is being built, and start its clock. Put a run's id into
+    `shared.chosen` to show it; over the tabs, runs are named that ended in the middle."""
+    watching = watcher(shared.context.runs)
+    chosen, sent = shared.chosen, gr.State({})
+    areas: dict[str, Any] = {"banner": shared.ended}
     with gr.Row(elem_classes="runs-page"):
         with gr.Column(scale=4, min_width=280, elem_classes="runs-side"):
             areas["list"] = _area("runs-list", _PICK)
@@ -138,7 +116,6 @@ def build(context: Context, above: gr.HTML) -> RunsTab:
     chosen.change(look, inputs, outputs, **QUIET)
     areas["list"].click(pick, [log, sent], [chosen, *outputs], **QUIET)
     run_buttons.wire(controls, find, look, inputs, outputs)
-    return RunsTab(chosen)
 
 
 def _area(name: str, script: str | None = None) -> gr.HTML:

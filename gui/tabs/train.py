@@ -8,24 +8,15 @@ from typing import Any
 
 import gradio as gr
 
-from gui import form, heldout, jobs, text
+from gui import form, jobs, text
 from gui.context import Context
-from gui.session import Draft, live, model_of, prepare, recall, remember, resolved
-from gui.values import number_text
-from trainer.contract import catalog
-from trainer.contract.families import Recognised
+from gui.session import Draft, live, prepare, recall, resolved
+from gui.shared import QUIET, Shared
+from gui.tabs import plan_card, toml_editor
 from trainer.contract.preset import dumps
 from trainer.contract.problems import Problems
 from trainer.contract.rundir import Kind, RunDir
 from trainer.contract.settings import Preset
-from trainer.plan.curve import curve
-from trainer.plan.plan import describe, make_plan
-from trainer.plan.sides import Known
-
-QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "queue": False}
-"""Options of handlers that answer an edit."""
-
-NO_PLAN = "Choose a folder of images: images, buckets, steps and files are worked out here, before anything starts."
 
 
 @dataclass(frozen=True)
@@ -53,10 +44,21 @@ class Train:
         """Updates that put a draft into every field."""
         return [gr.update(value=draft.shown[path]) for path in self.fields]
 
+    @property
+    def loaded(self) -> list[Any]:
+        """Outputs of a handler that puts a preset into the form; `load` answers for them."""
+        return [self.draft, *self.fields.values(), *self.said]
 
-def build(context: Context) -> Train:
-    """Lay the tab out and wire it, but for Start, which `wire_start` joins to the Runs tab."""
-    draft = gr.State(Draft())
+    def load(self, draft: Draft, preset: Preset, context: Context) -> list[Any]:
+        """Answers for `loaded`: every field shows the preset, nothing of before stays (`Draft.put_back` undoes it)."""
+        draft.open_again(context)
+        draft.replace(preset)
+        return [draft, *self.filled(draft), *self.say(draft)]
+
+
+def build(shared: Shared) -> None:
+    """Lay the tab out and wire it; the other tabs find the form in `shared.train`."""
+    context, draft = shared.context, gr.State(Draft())
     with gr.Row(elem_id="train"):
         with gr.Column(elem_id="left", scale=7):
             fields = form.build()
@@ -73,9 +75,10 @@ def build(context: Context) -> Train:
         say=lambda draft: _say(draft, context),
     )
     _wire_edits(train, context)
-    _wire_plan(train, right, context)
+    plan_card.wire(right["plan"], right["live"], train, context)
     _wire_check(train, right, context)
-    return train
+    _wire_start(train, shared)
+    shared.form = train
 
 
 _RESULT = "watch('value', () => element.closest('#result').classList.remove('stale'));"
@@ -99,19 +102,8 @@ def _right_column() -> dict[str, Any]:
             parts["check"] = gr.Button("Check", elem_id="check", scale=1, min_width=70)
             parts["preflight"] = gr.Button("Preflight", elem_id="preflight", scale=1, min_width=90)
         parts["result"] = gr.HTML("", elem_id="result", js_on_load=_RESULT)
-    with gr.Column(elem_classes="sheet"):
-        gr.HTML("<h3>What will be trained</h3>", js_on_load=None)
-        parts["plan"] = gr.HTML(text.paragraph(NO_PLAN), elem_id="plan", js_on_load=None)
-        parts["held_out"] = gr.HTML("", elem_id="held-out", js_on_load=None)
-        parts["curve"] = gr.HTML("", elem_id="lr-curve", js_on_load=None)
-    with gr.Column(elem_classes=["sheet", "no-comments"], elem_id="toml-card"):
-        with gr.Row():
-            gr.HTML("<h3>This preset as TOML</h3>", js_on_load=None)
-            comments = gr.Checkbox(False, label="with help", elem_id="toml-help", min_width=0, scale=0)
-        parts["toml"] = gr.HTML("", elem_id="toml", js_on_load=None)
-    comments.input(
-        None, comments, js="on => document.getElementById('toml-card').classList.toggle('no-comments', !on)", **QUIET
-    )
+    parts["plan"] = plan_card.build()
+    parts["toml"] = toml_editor.build()
     parts["live"] = gr.HTML(
         "{}",
         html_template="",
@@ -148,38 +140,6 @@ def _editor(path: str, train: Train, context: Context) -> Callable[[Any, Draft],
     return edit
 
 
-def _wire_plan(train: Train, right: Mapping[str, Any], context: Context) -> None:
-    def plan(draft: Draft) -> list[Any]:
-        remember(draft, context)
-        full = resolved(draft.preset, context.root)
-        return [*train.say(draft), *_plan(full, model_of(draft.preset, context.root), context)]
-
-    outputs = [right["live"], right["toml"], right["plan"], right["held_out"], right["curve"]]
-    right["live"].plan(plan, inputs=train.draft, outputs=outputs, trigger_mode="always_last", **QUIET)
-
-
-PATIENCE_S = 1.5
-"""How long a preview waits for images to be compared; that goes on behind it, for the next one."""
-
-
-def _plan(full: Preset, model: Recognised | None, context: Context) -> list[str]:
-    """The plan in words, the held-out images and the curve over the steps; what stands in the way, kindly, where there
-    is no plan yet."""
-    if not full.dataset.folders:
-        return [text.paragraph(NO_PLAN), "", ""]
-    try:
-        plan = make_plan(full, recognised=model, known=Known(context.machine.cache, patience_s=PATIENCE_S))
-    except Problems as error:
-        return [text.problem_list(error.problems, "No plan yet"), "", ""]
-    known = catalog.find("schedules", full.schedule.name)
-    points = curve(full.schedule, plan.steps.total) if known else []
-    return [
-        text.lines(describe(plan)),
-        heldout.card(plan, context),
-        text.curve(points, number_text(full.optimizer.learning_rate)),
-    ]
-
-
 def _wire_check(train: Train, right: Mapping[str, Any], context: Context) -> None:
     def check(values: dict[Any, Any]) -> list[Any]:
         draft: Draft = values[train.draft]
@@ -192,9 +152,10 @@ def _wire_check(train: Train, right: Mapping[str, Any], context: Context) -> Non
     right["check"].click(check, train.everything(), [right["result"], *train.said], api_visibility="private")
 
 
-def wire_start(train: Train, context: Context, chosen_run: gr.State, tabs: gr.Tabs) -> None:
-    """Let Start launch the run, put its id into `chosen_run` and open the Runs tab of `tabs`; Preflight likewise, with
-    a run that tries the recipe for a minute and keeps no adapter."""
+def _wire_start(train: Train, shared: Shared) -> None:
+    """Let Start launch the run and show it in the Runs tab; Preflight likewise, with a run that tries the recipe for a
+    minute and keeps no adapter."""
+    context = shared.context
 
     def launcher(kind: Kind) -> Callable[..., list[Any]]:
         def start(values: dict[Any, Any]) -> list[Any]:
@@ -208,7 +169,7 @@ def wire_start(train: Train, context: Context, chosen_run: gr.State, tabs: gr.Ta
 
         return start
 
-    outputs = [train.result, chosen_run, tabs, *train.said]
+    outputs = [train.result, shared.chosen, shared.tabs, *train.said]
     train.start.click(launcher("training"), train.everything(), outputs, api_visibility="private")
     train.preflight.click(launcher("preflight"), train.everything(), outputs, api_visibility="private")
 

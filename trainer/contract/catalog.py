@@ -220,6 +220,12 @@ SINKS: tuple[Entry, ...] = (
     Entry("wandb", "trainer.sinks.wandb:WeightsAndBiases", "Weights & Biases, through its own package and login."),
 )
 
+TOOLS: tuple[Entry, ...] = (
+    Entry("captioning", "trainer.tools.captioning:work", "Captions for images, by a local model."),
+    Entry("generating", "trainer.tools.generating:work", "Pictures with an adapter, beside the base model."),
+)
+"""Name: the kind of run whose task it does (`contract/tasks.py`)."""
+
 TABLES: dict[str, tuple[Entry, ...]] = {
     "families": FAMILIES,
     "networks": NETWORKS,
@@ -228,6 +234,7 @@ TABLES: dict[str, tuple[Entry, ...]] = {
     "losses": LOSSES,
     "samplers": SAMPLERS,
     "sinks": SINKS,
+    "tools": TOOLS,
 }
 
 

@@ -23,20 +23,31 @@ ENVIRONMENT = "LORATORY_MACHINE"
 @dataclass(frozen=True)
 class Machine:
     """`runs`: where run folders are made. `cache`: encoded images and captions, shared by all runs, at most
-    `cache_limit_gb` (10^9 bytes) large. `folders`: further folders whose pictures the page may show and browse."""
+    `cache_limit_gb` (10^9 bytes) large. `folders`: further folders whose pictures the page may show, browse and write
+    captions in. `datasets`: where images go that are uploaded to the page. `models`: folders of checkpoints, or whole
+    installations of ComfyUI, A1111 or Forge, which also take finished adapters. `captioners`: folders of captioning
+    models."""
 
     runs: Path
     cache: Path
     cache_limit_gb: float = 20.0
     folders: tuple[Path, ...] = ()
+    datasets: Path = Path("datasets")
+    models: tuple[Path, ...] = ()
+    captioners: tuple[Path, ...] = ()
 
 
 _COMMENTS = {
     "runs": "where run folders are made",
     "cache": "encoded images and captions, shared by all runs; safe to delete while nothing trains",
     "cache_limit_gb": "the oldest entries are removed beyond this size",
-    "folders": "further folders that the page may browse and show pictures of",
+    "folders": "further folders of images that the page may browse, show and write captions in",
+    "datasets": "where images go that are uploaded to the page",
+    "models": "folders of checkpoints, or whole installations of ComfyUI, A1111 or Forge",
+    "captioners": "folders of captioning models",
 }
+
+_LISTS = ("folders", "models", "captioners")
 
 
 def machine_file(root: Path) -> Path:
@@ -61,7 +72,8 @@ def load_machine(root: Path) -> Machine:
         runs=_path(values.get("runs", "runs"), root),
         cache=_path(values.get("cache", "cache"), root),
         cache_limit_gb=float(values.get("cache_limit_gb", Machine.cache_limit_gb)),
-        folders=tuple(_path(folder, root) for folder in values.get("folders", [])),
+        datasets=_path(values.get("datasets", "datasets"), root),
+        **{name: tuple(_path(folder, root) for folder in values.get(name, [])) for name in _LISTS},  # type: ignore[arg-type]
     )
 
 
@@ -70,7 +82,12 @@ def _path(text: str, root: Path) -> Path:
 
 
 def _problems(values: dict[str, Any], file: Path) -> list[Problem]:
-    kinds: dict[str, tuple[type, ...]] = {"runs": (str,), "cache": (str,), "cache_limit_gb": (int, float)}
+    kinds: dict[str, tuple[type, ...]] = {
+        "runs": (str,),
+        "cache": (str,),
+        "datasets": (str,),
+        "cache_limit_gb": (int, float),
+    }
     known = [f.name for f in fields(Machine)]
     found = [
         Problem(f"{file.name}: {name}", "there is no such setting", "one of " + ", ".join(known))
@@ -82,9 +99,10 @@ def _problems(values: dict[str, Any], file: Path) -> list[Problem]:
         if value is not None and (not isinstance(value, types) or isinstance(value, bool)):
             wanted = "a number" if float in types else "text in quotes"
             found.append(Problem(f"{file.name}: {name}", f"{value!r} does not fit", f"write {wanted}"))
-    folders = values.get("folders", [])
-    if not isinstance(folders, list) or not all(isinstance(folder, str) for folder in folders):
-        found.append(Problem(f"{file.name}: folders", f"{folders!r} does not fit", 'write ["/one", "/two"]'))
+    for name in _LISTS:
+        listed = values.get(name, [])
+        if not isinstance(listed, list) or not all(isinstance(folder, str) for folder in listed):
+            found.append(Problem(f"{file.name}: {name}", f"{listed!r} does not fit", 'write ["/one", "/two"]'))
     limit = values.get("cache_limit_gb", 1.0)
     if isinstance(limit, (int, float)) and limit <= 0:
         found.append(Problem(f"{file.name}: cache_limit_gb", f"{limit} is not above 0", "20 is usual"))
@@ -100,7 +118,8 @@ def save_machine(root: Path, machine: Machine) -> None:
         "runs": str(machine.runs),
         "cache": str(machine.cache),
         "cache_limit_gb": machine.cache_limit_gb,
-        "folders": [str(folder) for folder in machine.folders],
+        "datasets": str(machine.datasets),
+        **{name: [str(folder) for folder in getattr(machine, name)] for name in _LISTS},
     }
     for name, value in values.items():
         if name not in document:

@@ -12,12 +12,14 @@ Kind = Literal["settings", "data", "model"]
 @dataclass(frozen=True)
 class Problem:
     """One thing that stops a run. `path` names the setting ("network.rank"), `fix` what to do; `kind` decides the exit
-    code: 2 for settings, 3 for data and model."""
+    code: 2 for settings, 3 for data and model. `change`: pairs of setting and new value, where one click can do what
+    `fix` says."""
 
     path: str
     why: str
     fix: str = ""
     kind: Kind = "settings"
+    change: tuple[tuple[str, Any], ...] = ()
 
     def __str__(self) -> str:
         return f"{self.path}: {self.why}" + (f" - {self.fix}" if self.fix else "")

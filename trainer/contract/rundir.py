@@ -19,7 +19,7 @@ from .shape import fitting
 
 State = Literal["starting", "running", "done", "stopped", "paused", "failed", "interrupted"]
 Request = Literal["stop", "pause", "save", "sample"]
-Kind = Literal["training", "preflight"]
+Kind = Literal["training", "preflight", "captioning", "generating"]
 
 SAME_START_S = 10.0
 """Two readings of one process's start time differ by less, even where the clock was set meanwhile (WSL, NTP)."""
@@ -117,7 +117,8 @@ class Whole:
 @dataclass(frozen=True)
 class RunState:
     """What `run.json` holds. `pid` with `process_started` names the trainer's process beyond doubt. `kind`: what the
-    trainer is to do with the folder's preset. `worked_s`: seconds at work before it was last gone on with."""
+    trainer is to do, with the folder's preset or its task (`trainer/contract/tasks.py`). `worked_s`: seconds at work
+    before it was last gone on with."""
 
     name: str
     kind: Kind = "training"
@@ -159,6 +160,7 @@ class RunDir:
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
         self.preset = self.path / "preset.toml"
+        self.task = self.path / "task.json"
         self.state_file = self.path / "run.json"
         self.events = self.path / "events.jsonl"
         self.console = self.path / "console.log"

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gui import heldout
+from gui import heldout, roots
 from gui.context import Context
 from trainer.contract import families, preset
 from trainer.contract.machine import Machine
@@ -59,7 +59,7 @@ def test_on_a_page_for_others_only_pictures_of_the_named_folders(plan: Plan, con
     except OSError:
         pytest.skip("no links here")
     shown = replace(public, machine=replace(context.machine, folders=(tmp_path / "shown",)))
-    assert not heldout.may_show(link, shown)
+    assert not roots.may_show(link, shown)
 
 
 def test_a_file_that_cannot_be_decoded_is_a_name(plan: Plan, context: Context) -> None:

@@ -147,7 +147,15 @@ def test_the_machine_file_goes_there_and_back(tmp_path: Path, monkeypatch: pytes
     monkeypatch.delenv("LORATORY_MACHINE", raising=False)
     usual = load_machine(tmp_path)
     assert usual.runs == tmp_path / "runs" and usual.cache_limit_gb == 20
-    mine = Machine(tmp_path / "r ü", tmp_path / "c", 3.5, (tmp_path / "pictures",))
+    mine = Machine(
+        tmp_path / "r ü",
+        tmp_path / "c",
+        3.5,
+        (tmp_path / "pictures",),
+        tmp_path / "uploads",
+        (tmp_path / "models", tmp_path / "ComfyUI"),
+        (tmp_path / "taggers",),
+    )
     save_machine(tmp_path, mine)
     assert load_machine(tmp_path) == mine
     file = tmp_path / "presets" / "user" / "machine.toml"

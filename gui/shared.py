@@ -1,0 +1,36 @@
+"""What the tabs of a page share while it is built: the form, and states by which one tab shows something in another."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+
+from gui.context import Context
+
+if TYPE_CHECKING:
+    from gui.tabs.train import Train
+
+QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "queue": False}
+"""Options of handlers that answer a click or an edit at once."""
+
+
+@dataclass
+class Shared:
+    """`tabs`: give `gr.Tabs(selected=<id>)` to open one. `chosen`: id of the run that the Runs tab shows, "" for the
+    newest at work. `folder`: the image folder that the Dataset tab shows, "" for none. `ended`: the place over the
+    tabs. `train` is there once the first tab has been built; it loads a preset into the form (`Train.load`)."""
+
+    context: Context
+    tabs: gr.Tabs
+    chosen: gr.State
+    folder: gr.State
+    ended: gr.HTML
+    form: Train | None = None
+
+    @property
+    def train(self) -> Train:
+        """The form, for tabs that are built after it."""
+        assert self.form is not None, "the Train tab is built first"
+        return self.form
