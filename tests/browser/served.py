@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Page
 
 ROOT = Path(__file__).resolve().parents[2]
 WAIT_S = 60.0
@@ -26,6 +27,16 @@ class Served:
     url: str
     runs: Path
     log: Path
+
+
+SHOTS = Path(os.environ.get("LORATORY_SHOTS", ROOT / "tests" / "browser" / "screenshots"))
+"""Where the tests keep what they saw, for people to look at."""
+
+
+def shot(page: Page, name: str, whole: bool = True) -> None:
+    """Keep a screenshot; `whole`: of the page's full length."""
+    SHOTS.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=SHOTS / f"{name}.png", full_page=whole)
 
 
 def free_port() -> int:
