@@ -15,7 +15,7 @@ from gui import text, theme
 from gui.context import Context
 from gui.security import USER, Access, access, is_loopback, launch_arguments
 from gui.shared import QUIET, Shared
-from gui.tabs import banner, compare, computer, dataset, presets, runs, train, tryout
+from gui.tabs import banner, compare, computer, dataset, language, presets, runs, train, tryout
 from gui.tabs import help as help_tab
 from gui.watch import watcher
 from trainer.contract.machine import load_machine
@@ -71,6 +71,7 @@ def _header() -> tuple[gr.Textbox, gr.Radio]:
         tier = gr.Radio(
             ["Basic", "Advanced", "Expert"], value="Basic", show_label=False, container=False, elem_id="tier"
         )
+        language.build()
     return search, tier
 
 

@@ -202,8 +202,7 @@
   }
 
   function openTab(name) {
-    const tab = [...document.querySelectorAll("#tabs > .tab-wrapper button[role=tab], #tabs button[role=tab]")]
-      .find((button) => button.textContent.trim() === name);
+    const tab = at(`tab-${name.toLowerCase()}-button`);
     if (tab && tab.getAttribute("aria-selected") !== "true") tab.click();
   }
 

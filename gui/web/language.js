@@ -1,0 +1,157 @@
+/* The page in another language, switched live: every text node, placeholder, title and aria-label whose English text is in
+   the dictionary is shown in the chosen language; what is not in it stays English. Nothing is asked of the server but the
+   dictionary itself. What comes from users stands in elements with translate="no" and is left alone.
+   Keys with {0}, {1} … are patterns: "{0} of {1} images" fits "3 of 40 images"; what they hold is translated in turn. */
+(() => {
+  "use strict";
+  const ATTRIBUTES = ["placeholder", "title", "aria-label", "data-tip"];
+  const SKIPPED = "script, style, textarea, code, pre, svg, [translate=no], .notranslate, [contenteditable=true]";
+  const KEPT = "loratory-language";
+  const english = new WeakMap();   // text node -> what it says in English
+  const given = new WeakMap();     // text node -> what was put there instead
+  const attributes = new WeakMap();  // element -> {name: [English, shown]}
+  let now = "en", words = new Map(), patterns = [], missing = new Set();
+
+  const escaped = (text) => text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
+
+  function learn(dictionary) {
+    words = new Map(); patterns = []; missing = new Set();
+    for (const [key, text] of Object.entries(dictionary)) {
+      if (!/\{\d\}/.test(key)) { words.set(key, text); continue; }
+      const order = [...key.matchAll(/\{(\d)\}/g)].map((found) => Number(found[1]));
+      const form = key.split(/\{\d\}/).map(escaped).join("([\\s\\S]+?)");
+      const head = key.split(/\{\d\}/)[0];
+      patterns.push({ form: new RegExp(`^${form}$`), order, text, head, weight: key.replace(/\{\d\}/g, "").length });
+    }
+    patterns.sort((one, other) => other.weight - one.weight);  // the most said first
+  }
+
+  /* What a text is in the language of now; null where the dictionary has nothing for it. */
+  function inOurs(text, depth = 0) {
+    const whole = words.get(text);
+    if (whole !== undefined) return whole;
+    for (const { form, order, text: to, head } of patterns) {
+      if (!text.startsWith(head)) continue;
+      const found = form.exec(text);
+      if (!found) continue;
+      const parts = {};
+      order.forEach((number, place) => {
+        const part = found[place + 1];
+        parts[number] = depth < 2 ? inOurs(part, depth + 1) ?? part : part;
+      });
+      return to.replace(/\{(\d)\}/g, (_, number) => parts[number] ?? "");
+    }
+    return null;
+  }
+
+  function translated(text) {
+    const [, before, body, after] = /^(\s*)([\s\S]*?)(\s*)$/.exec(text);
+    if (!body || now === "en") return text;
+    const flat = body.replace(/\s+/g, " ");
+    const told = inOurs(flat);
+    if (told === null) {
+      if (/[A-Za-z]{2}/.test(flat)) missing.add(flat);
+      return text;
+    }
+    return before + told + after;
+  }
+
+  const skipped = (element) => !element || Boolean(element.closest(SKIPPED));
+
+  function sayText(node) {
+    if (skipped(node.parentElement)) return;
+    if (given.get(node) !== node.data) english.set(node, node.data);
+    const text = translated(english.get(node));
+    given.set(node, text);
+    if (node.data !== text) node.data = text;
+  }
+
+  function sayAttributes(element) {
+    if (element.closest("script, style, [translate=no], .notranslate")) return;
+    for (const name of ATTRIBUTES) {
+      const value = element.getAttribute(name);
+      if (!value) continue;
+      const known = attributes.get(element) || {};
+      if (!known[name] || known[name][1] !== value) known[name] = [value, value];
+      const text = translated(known[name][0]);
+      known[name][1] = text;
+      attributes.set(element, known);
+      if (text !== value) element.setAttribute(name, text);
+    }
+  }
+
+  function say(root) {
+    if (root.nodeType === Node.TEXT_NODE) { sayText(root); return; }
+    if (root.nodeType !== Node.ELEMENT_NODE) return;
+    const selector = ATTRIBUTES.map((name) => `[${name}]`).join(",");
+    if (root.matches(selector)) sayAttributes(root);
+    root.querySelectorAll(selector).forEach(sayAttributes);
+    const walker = document.createTreeWalker(root, NodeFilter.SHOW_TEXT);
+    for (let node = walker.nextNode(); node; node = walker.nextNode()) sayText(node);
+  }
+
+  const watcher = new MutationObserver((changes) => {
+    for (const change of changes) {
+      if (change.type === "characterData") sayText(change.target);
+      else if (change.type === "attributes") sayAttributes(change.target);
+      else change.addedNodes.forEach(say);
+    }
+  });
+
+  function speak(code, dictionary) {
+    watcher.disconnect();
+    now = code;
+    learn(dictionary);
+    document.documentElement.lang = { zh: "zh-Hans" }[code] || code;
+    say(document.body);
+    if (code !== "en") {
+      watcher.observe(document.body,
+        { childList: true, subtree: true, characterData: true, attributes: true, attributeFilter: ATTRIBUTES });
+    }
+  }
+
+  /* The language that this browser was last used in; at first its own, where we have it. */
+  function wanted(known) {
+    let kept = null;
+    try { kept = localStorage.getItem(KEPT); } catch { /* a browser that keeps nothing */ }
+    if (kept) return known.includes(kept) ? kept : "en";
+    const own = (navigator.languages || [navigator.language || "en"]).map((tag) => tag.toLowerCase());
+    for (const tag of own) {
+      const code = tag.split("-")[0];
+      if (code === "zh" && /hant|tw|hk|mo/.test(tag)) continue;  // ours is the simplified script
+      if (known.includes(code)) return code;
+    }
+    return "en";
+  }
+
+  /* The select in the header. `trigger("speak", {code})` asks the server for the dictionary. */
+  function languageMenu(element, trigger) {
+    const menu = element.querySelector("select");
+    const known = [...menu.options].map((option) => option.value);
+    const ask = (code, times = 20) => {
+      if (code !== menu.value || code === now || times === 0) return;
+      trigger("speak", { code });
+      setTimeout(() => ask(code, times - 1), 700);  // a page that has just opened hears nothing yet
+    };
+    menu.addEventListener("change", () => {
+      try { localStorage.setItem(KEPT, menu.value); } catch { /* a browser that keeps nothing */ }
+      if (menu.value === "en") speak("en", {}); else ask(menu.value);
+    });
+    menu.value = wanted(known);
+    ask(menu.value);
+  }
+
+  function heard(json) {
+    let told = null;
+    try { told = JSON.parse(json || "null"); } catch { return; }
+    if (told) speak(told.code, told.words);
+  }
+
+  Object.assign(window.loratory, {
+    languageMenu,
+    heard,
+    untranslated: () => [...missing].sort(),
+    inEnglish: (node) => (english.get(node) ?? node.data).trim(),
+    language: () => now,
+  });
+})();
