@@ -23,7 +23,7 @@ from .launching import ROOT, Devices, command, cores, devices, environment, thre
 from .processes import alive, kill, launch
 
 __all__ = [
-    "AT_WORK", "DISCARDED", "ROOT", "Devices", "alive", "ask", "command", "cores", "default_runs",
+    "AT_WORK", "DISCARDED", "ROOT", "Devices", "alive", "ask", "begin", "command", "cores", "default_runs",
     "devices", "discard", "environment", "extend", "find", "kill", "launch", "look_ahead", "resolve",
     "resume", "running", "start", "start_task", "threads",
 ]  # fmt: skip
@@ -50,19 +50,25 @@ def start(
     resolved = resolve(preset, name)
     if kind == "preflight":
         resolved = presets.with_values(resolved, {"hardware.gpus": parse_gpus(resolved.hardware.gpus)[0]})
-    chosen = devices(resolved.hardware.gpus)
+    devices(resolved.hardware.gpus)
     folder = Path(runs) if runs is not None else default_runs()
     try:
         words = [str(resolved.saving.name), *([kind] if kind != "training" else [])]
         run = RunDir.create(folder.resolve(), "-".join(words))
-        write_whole(run.preset, presets.dumps(resolved))
-        run.update_state(preset_title=resolved.about.title, kind=kind)
-        for what, text in (asked or {}).items():
-            run.request(what, text)
-        launch(run, command(run, chosen, threads(resolved, chosen)), environment(resolved, chosen))
+        begin(run, resolved, kind, asked)
     except OSError as error:
         raise _unwritable(folder, error) from None
     return run
+
+
+def begin(run: RunDir, resolved: Preset, kind: Kind = "training", asked: Mapping[Request, str] | None = None) -> None:
+    """Launch the trainer in a run folder that has been made and furnished, with a preset that `resolve` gave."""
+    chosen = devices(resolved.hardware.gpus)
+    write_whole(run.preset, presets.dumps(resolved))
+    run.update_state(preset_title=resolved.about.title, kind=kind)
+    for what, text in (asked or {}).items():
+        run.request(what, text)
+    launch(run, command(run, chosen, threads(resolved, chosen)), environment(resolved, chosen))
 
 
 def start_task(task: Task, name: str, runs: Path | None = None) -> RunDir:

@@ -1,4 +1,4 @@
-"""The processes of a run: started, found, ended. The only place of the page that starts a process.
+"""The processes of a run: started, found, ended; and the queue's worker. No other place of the page starts a process.
 
 Each is in a session of its own, so that closing the page or the terminal never reaches it.
 """
@@ -40,6 +40,26 @@ def launch(run: RunDir, argv: list[str], environ: Mapping[str, str]) -> None:
     _launchers[run.path] = launcher
     with contextlib.suppress(OSError, ValueError):
         run.update_state(pid=launcher.pid, process_started=process_start(launcher.pid))
+
+
+_workers: list[subprocess.Popen[bytes]] = []
+
+
+def start_worker(argv: list[str], log: Path) -> int:
+    """Start the queue's worker in a session of its own, with its output at the end of `log`; returns its pid."""
+    _workers[:] = [worker for worker in _workers if worker.poll() is None]
+    with open(log, "ab") as file:
+        worker = subprocess.Popen(
+            argv,
+            cwd=ROOT,
+            env={**os.environ, "PYTHONUTF8": "1"},
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            **_own_session(),
+        )
+    _workers.append(worker)
+    return worker.pid
 
 
 def _own_session() -> dict[str, Any]:

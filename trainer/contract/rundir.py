@@ -175,6 +175,13 @@ class RunDir:
         """A new folder `<runs>/<name>-<date>-<time>`, with a number behind it if two start in the same second.
 
         OSError where `runs` cannot be written."""
+        run = cls.reserve(runs, name)
+        run.furnish(name)
+        return run
+
+    @classmethod
+    def reserve(cls, runs: Path, name: str) -> RunDir:
+        """As `create`, with nothing in the folder: it counts as a run once it is furnished."""
         stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
         for number in range(1, 1000):
             path = Path(runs) / (f"{slug(name)}-{stamp}" + (f"-{number}" if number > 1 else ""))
@@ -182,12 +189,14 @@ class RunDir:
                 path.mkdir(parents=True)
             except FileExistsError:
                 continue
-            run = cls(path)
-            for folder in (run.control, run.samples):
-                folder.mkdir()
-            run.write_state(RunState(name=slug(name), created=time.time()))
-            return run
+            return cls(path)
         raise FileExistsError(f"{runs} holds a thousand runs of this second")
+
+    def furnish(self, name: str) -> None:
+        """Put into a new folder what every run has."""
+        for folder in (self.control, self.samples):
+            folder.mkdir(parents=True, exist_ok=True)
+        self.write_state(RunState(name=slug(name), created=time.time()))
 
     @property
     def id(self) -> str:
