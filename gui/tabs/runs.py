@@ -11,7 +11,7 @@ from gradio.context import Context as Building
 
 from gui import card, panels
 from gui.shared import QUIET, Shared
-from gui.tabs import banner, run_buttons
+from gui.tabs import banner, queue, run_buttons
 from gui.text import paragraph
 from gui.watch import Watcher, console_tail, pending, watcher
 from trainer.contract.rundir import RunDir, RunState
@@ -86,6 +86,7 @@ def build(shared: Shared) -> None:
     areas: dict[str, Any] = {"banner": shared.ended}
     with gr.Row(elem_classes="runs-page"):
         with gr.Column(scale=4, min_width=280, elem_classes="runs-side"):
+            queue.build(shared)
             areas["list"] = _area("runs-list", _PICK)
         with gr.Column(scale=8, min_width=320):
             areas["progress"] = _area("run-progress")

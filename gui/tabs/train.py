@@ -12,7 +12,7 @@ from gui import form, jobs, text
 from gui.context import Context
 from gui.session import Draft, live, prepare, recall, resolved
 from gui.shared import QUIET, Shared
-from gui.tabs import plan_card, toml_editor
+from gui.tabs import plan_card, queue, toml_editor
 from trainer.contract.preset import dumps
 from trainer.contract.problems import Problems
 from trainer.contract.rundir import Kind, RunDir
@@ -77,7 +77,8 @@ def build(shared: Shared) -> None:
     _wire_edits(train, context)
     plan_card.wire(right["plan"], right["live"], train, context)
     _wire_check(train, right, context)
-    _wire_start(train, shared)
+    _wire_start(train, right["anyway"], shared)
+    queue.wire_add(right["queue"], train, shared)
     shared.form = train
 
 
@@ -98,9 +99,11 @@ def _right_column() -> dict[str, Any]:
     parts: dict[str, Any] = {}
     with gr.Column(elem_classes="sheet", elem_id="start-card"):
         with gr.Row():
-            parts["start"] = gr.Button("Start training", variant="primary", elem_id="start", scale=3, min_width=120)
-            parts["check"] = gr.Button("Check", elem_id="check", scale=1, min_width=70)
-            parts["preflight"] = gr.Button("Preflight", elem_id="preflight", scale=1, min_width=90)
+            parts["start"] = gr.Button("Start training", variant="primary", elem_id="start", scale=2, min_width=120)
+            parts["queue"] = queue.add_button()
+            parts["check"] = gr.Button("Check", elem_id="check", scale=1, min_width=60)
+            parts["preflight"] = gr.Button("Preflight", elem_id="preflight", scale=1, min_width=80)
+        parts["anyway"] = queue.anyway_button()
         parts["result"] = gr.HTML("", elem_id="result", js_on_load=_RESULT)
     parts["plan"] = plan_card.build()
     parts["toml"] = toml_editor.build()
@@ -152,16 +155,19 @@ def _wire_check(train: Train, right: Mapping[str, Any], context: Context) -> Non
     right["check"].click(check, train.everything(), [right["result"], *train.said], api_visibility="private")
 
 
-def _wire_start(train: Train, shared: Shared) -> None:
-    """Let Start launch the run and show it in the Runs tab; Preflight likewise, with a run that tries the recipe for a
-    minute and keeps no adapter."""
+def _wire_start(train: Train, anyway: gr.Button, shared: Shared) -> None:
+    """Let Start launch the run and show it in the Runs tab, and ask first where its device is at work; Preflight
+    likewise, with a run that tries the recipe for a minute and keeps no adapter."""
     context = shared.context
 
-    def launcher(kind: Kind) -> Callable[..., list[Any]]:
+    def launcher(kind: Kind, asks: bool = False) -> Callable[..., list[Any]]:
         def start(values: dict[Any, Any]) -> list[Any]:
             draft: Draft = values[train.draft]
             try:
-                run = jobs.start(prepare(draft, train.shown(values), context), runs=context.runs, kind=kind)
+                preset = prepare(draft, train.shown(values), context)
+                if asks and (question := queue.asks_first(preset, context)):
+                    return [question, gr.skip(), gr.skip(), *train.say(draft)]
+                run = jobs.start(preset, runs=context.runs, kind=kind)
             except Problems as error:
                 return [text.problem_list(error.problems), gr.skip(), gr.skip(), *train.say(draft)]
             said = _started(run, jobs.running(context.runs), kind)
@@ -170,7 +176,8 @@ def _wire_start(train: Train, shared: Shared) -> None:
         return start
 
     outputs = [train.result, shared.chosen, shared.tabs, *train.said]
-    train.start.click(launcher("training"), train.everything(), outputs, api_visibility="private")
+    train.start.click(launcher("training", asks=True), train.everything(), outputs, api_visibility="private")
+    anyway.click(launcher("training"), train.everything(), outputs, api_visibility="private")
     train.preflight.click(launcher("preflight"), train.everything(), outputs, api_visibility="private")
 
 

@@ -1,4 +1,4 @@
-"""The queue's order: what a person can do with it, which entry is next on which device, files that others change too."""
+"""The queue's order: what a person can do with it, what is next on which device, files that others change too."""
 
 from __future__ import annotations
 

@@ -1,0 +1,156 @@
+"""The queue on the page: its card over the list of runs, and "Add to queue" beside Start."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+from gradio.context import Context as Building
+
+from gui import jobs, queue_card, queue_lanes, queue_worker, text, waiting
+from gui.context import Context
+from gui.session import Draft, prepare
+from gui.shared import QUIET, Shared
+from gui.watch import Watcher, watcher
+from trainer.contract.problems import Problems
+from trainer.contract.rundir import RunDir
+from trainer.contract.settings import Preset
+
+if TYPE_CHECKING:
+    from gui.tabs.train import Train
+
+LOOK_S = 2.0
+"""Seconds between two looks at the queue's file."""
+
+SAID_S = 10.0
+"""How long the card says why a click could not be obeyed."""
+
+AGAIN_S = 20.0
+"""Seconds after which an open page starts a worker again that has died."""
+
+_tried: dict[Path, float] = {}
+
+
+def build(shared: Shared) -> None:
+    """Put the card into the page that is being built, and start its clock. A page that opens lets the queue go on."""
+    runs, chosen = shared.context.runs, shared.chosen
+    watching, sent = watcher(runs), gr.State({})
+    area = gr.HTML(
+        elem_id="queue",
+        js_on_load="window.loratory.queue(element, trigger);",
+        apply_default_css=False,
+        elem_classes="area",
+    )
+
+    def look(known: dict[str, Any]) -> list[Any]:
+        return _news(runs, watching, known, _go_on(runs))
+
+    def act(event: gr.EventData, known: dict[str, Any]) -> list[Any]:
+        show, wrong = "", ""
+        try:
+            show = _obey(runs, {key: str(event._data.get(key, "")) for key in ("what", "entry", "before")})
+        except Problems as problems:
+            wrong = "; ".join(problem.why for problem in problems.problems)
+        return [show or gr.skip(), *_news(runs, watching, known, wrong)]
+
+    page = Building.root_block
+    if page is not None:
+        page.load(look, sent, [area, sent], **QUIET)
+    gr.Timer(LOOK_S).tick(look, sent, [area, sent], trigger_mode="once", **QUIET)
+    area.click(act, sent, [chosen, area, sent], **QUIET)
+
+
+def _go_on(runs: Path) -> str:
+    """Let a worker be there where one is needed; why there can be none."""
+    if time.monotonic() - _tried.get(runs, -AGAIN_S) < AGAIN_S:
+        return ""
+    try:
+        if queue_worker.ensure(runs):
+            _tried[runs] = time.monotonic()
+    except Problems as problems:
+        return str(problems)
+    return ""
+
+
+def _obey(runs: Path, said: dict[str, str]) -> str:
+    """Do what was clicked; the id of a run to show, or "". Problems where it cannot be done (any more)."""
+    what, id = said["what"], said["entry"]
+    if what in ("show", "stop"):
+        run = RunDir(runs / waiting.read(runs).find(id).run)
+        if what == "stop":
+            jobs.ask(run, "stop")
+        return run.id
+    if what == "place":
+        waiting.change(runs, lambda queue: waiting.place(queue, id, said["before"]))
+    elif what in waiting.EDITS:
+        waiting.change(runs, lambda queue: waiting.EDITS[what](queue, id))
+    queue_worker.ensure(runs)
+    return ""
+
+
+def _news(runs: Path, watching: Watcher, known: dict[str, Any], wrong: str) -> list[Any]:
+    """The card where it has changed since one session was last told; `known` is what it was told."""
+    told, now = dict(known), time.time()
+    if wrong:
+        told["wrong"], told["until"] = wrong, now + SAID_S
+    said = told.get("wrong", "") if now < told.get("until", 0.0) else ""
+    shown = _card(runs, watching, said)
+    changed = told.get("card") != hash(shown)
+    told["card"] = hash(shown)
+    return [shown if changed else gr.skip(), told if told != known else gr.skip()]
+
+
+def _card(runs: Path, watching: Watcher, wrong: str) -> str:
+    try:
+        queue = waiting.read(runs)
+    except Problems as problems:
+        return text.paragraph(str(problems), "bad")
+    rows = watching.rows() if queue.entries else []
+    left = {}
+    for entry in queue.of("running"):
+        run = watching.run(entry.run)
+        seconds = watching.view(run).eta_s if run else None
+        if seconds is not None:
+            left[entry.run] = seconds
+    return queue_card.card(runs, queue, rows, left, wrong)
+
+
+def add_button() -> gr.Button:
+    """ "Add to queue", for the row of Start."""
+    return gr.Button("Add to queue", elem_id="add-to-queue", scale=1, min_width=125)
+
+
+def anyway_button() -> gr.Button:
+    """Start in spite of a run at work: pressed by the offer that `asks_first` makes."""
+    return gr.Button("Start anyway", elem_id="start-anyway", elem_classes="no-show")
+
+
+def asks_first(preset: Preset, context: Context) -> str:
+    """What is asked before a run is started beside another one on the same device; "" where the device is free."""
+    names = queue_card.busy(context.runs, watcher(context.runs).rows(), preset.hardware.gpus)
+    return queue_card.offer(names, queue_lanes.words(preset.hardware.gpus)) if names else ""
+
+
+def wire_add(button: gr.Button, train: Train, shared: Shared) -> None:
+    """Let a click put the form, checked as Start checks it, at the end of the queue."""
+    button.click(
+        _adder(train, shared.context), train.everything(), [train.result, *train.said], api_visibility="private"
+    )
+
+
+def _adder(train: Train, context: Context) -> Callable[..., list[Any]]:
+    def add(values: dict[Any, Any]) -> list[Any]:
+        draft: Draft = values[train.draft]
+        try:
+            preset = jobs.resolve(prepare(draft, train.shown(values), context))
+            [entry] = waiting.add(context.runs, [preset])
+            queue = waiting.read(context.runs)
+            queue_worker.ensure(context.runs)
+        except Problems as error:
+            return [text.problem_list(error.problems), *train.say(draft)]
+        return [queue_card.added(entry, queue), *train.say(draft)]
+
+    return add

@@ -1,0 +1,86 @@
+/* The queue's card: clicks and dragged entries become one event; the keyboard's place is kept when the card is drawn anew.
+   The offers under Start press the page's own buttons. */
+(() => {
+  "use strict";
+  const openRuns = () => window.loratory.openTab("Runs");
+
+  function queue(element, trigger) {
+    let held = null, dragged = null;
+    const send = (values) => trigger("click", values);
+    const entryOf = (event) => (event.target.closest ? event.target.closest("li[data-entry]") : null);
+    const markOf = (button) => (button ? { what: button.dataset.queue, entry: button.dataset.entry } : null);
+    const open = new Set(), shut = new Set();
+
+    element.addEventListener("click", (event) => {
+      const button = event.target.closest("button[data-queue]");
+      if (button) send({ what: button.dataset.queue, entry: button.dataset.entry, before: "" });
+    });
+    element.addEventListener("focusin", (event) => { held = markOf(event.target.closest("button[data-queue]")); });
+    element.addEventListener("focusout", (event) => { if (event.relatedTarget) held = null; });
+    element.addEventListener("toggle", (event) => {
+      const key = event.target.dataset?.fold;
+      if (!key) return;
+      (event.target.open ? open : shut).add(key);
+      (event.target.open ? shut : open).delete(key);
+    }, true);
+
+    /* dragging: an entry that has not begun, before another one of them */
+    element.addEventListener("dragstart", (event) => {
+      dragged = entryOf(event);
+      if (!dragged) return;
+      event.dataTransfer.effectAllowed = "move";
+      event.dataTransfer.setData("text/plain", "");
+      dragged.classList.add("dragged");
+    });
+    const clear = () => element.querySelectorAll(".goal").forEach((item) => item.classList.remove("goal", "below"));
+    element.addEventListener("dragover", (event) => {
+      const goal = entryOf(event);
+      clear();
+      if (!dragged || !goal || !goal.draggable || goal === dragged) return;
+      event.preventDefault();
+      goal.classList.add("goal");
+      const box = goal.getBoundingClientRect();
+      goal.classList.toggle("below", event.clientY > box.top + box.height / 2);
+    });
+    element.addEventListener("drop", (event) => {
+      const goal = element.querySelector(".goal");
+      if (!dragged || !goal) return;
+      event.preventDefault();
+      const behind = [...element.querySelectorAll("li[draggable]")].filter((item) => item !== dragged);
+      const at = behind.indexOf(goal) + (goal.classList.contains("below") ? 1 : 0);
+      send({ what: "place", entry: dragged.dataset.entry, before: behind[at] ? behind[at].dataset.entry : "" });
+    });
+    element.addEventListener("dragend", () => { dragged?.classList.remove("dragged"); dragged = null; clear(); });
+
+    const back = () => {
+      for (const part of element.querySelectorAll("details[data-fold]")) {
+        if (open.has(part.dataset.fold) && !part.open) part.open = true;
+        if (shut.has(part.dataset.fold) && part.open) part.open = false;
+      }
+      if (!held || document.activeElement !== document.body) return;
+      const all = [...element.querySelectorAll("button[data-queue]")];
+      const same = all.find((button) => button.dataset.queue === held.what && button.dataset.entry === held.entry)
+        || all.find((button) => button.dataset.entry === held.entry);
+      same?.focus({ preventScroll: true });
+    };
+    new MutationObserver(back).observe(element, { childList: true, subtree: true });
+  }
+
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest ? event.target.closest("[data-press], [data-queue-open]") : null;
+    if (!button) return;
+    if (button.dataset.press) document.getElementById(button.dataset.press)?.click();
+    else openRuns();
+  });
+
+  /* how many wait, as a mark on the Runs tab; what is over the tabs says it, since a tab is not there until it is opened */
+  setInterval(() => {
+    const count = document.querySelector("#ended-runs [data-waiting]")?.dataset.waiting ?? "0";
+    const tabs = document.getElementById("tabs");
+    if (!tabs || tabs.dataset.waiting === count) return;
+    tabs.dataset.waiting = count;
+    tabs.style.setProperty("--waiting", `"+${count}"`);
+  }, 1000);
+
+  Object.assign(window.loratory, { queue });
+})();
