@@ -42,11 +42,13 @@ class Captioning(Task):
     prompt: str = ""
     prefix: str = ""
     threshold: Annotated[float, Field(ge=0.0, le=1.0)] = 0.35
+    characters: Annotated[float, Field(ge=0.0, le=1.0)] = 0.85
     most_tags: Annotated[int, Field(ge=1, le=500)] = 60
     no_tags: tuple[str, ...] = ()
     underscores: bool = False
     most_tokens: Annotated[int, Field(ge=4, le=1024)] = 120
     batch_size: Annotated[int, Field(ge=1, le=64)] = 1
+    dry: bool = False
 
 
 class Strength(BaseModel):
@@ -61,8 +63,11 @@ class Strength(BaseModel):
 class Generating(Task):
     """Pictures: a row for each of `prompts`, a column for each of `columns`; one without adapters is the base model.
 
-    The model settings are those of a preset's `[model]`; sizes are pixels. Pictures go to `samples/`, told of by one
-    `Sampled` event a column, in order of `columns`."""
+    Prompts are lines as sample prompts are: flags of their own win over the values here, and the seed counts up.
+
+    The model settings are those of a preset's `[model]`; sizes are pixels. Pictures go to `samples/` under
+    `picture_name`, told of by one `Sampled` event a column, in order of `columns`. `precision`: what is computed in;
+    `base`: what the model is held in. `source`: id of the run whose adapters are tried, "" for files of one's own."""
 
     model: str
     vae: str = ""
@@ -77,7 +82,16 @@ class Generating(Task):
     guidance: Annotated[float, Field(ge=1.0, le=30.0)] = 7.0
     sampler: str = "ddim"
     precision: Literal["float", "fp16", "bf16"] = "float"
+    base: Literal["float", "fp16", "bf16"] = "float"
+    attention: Literal["sdpa", "xformers"] = "sdpa"
     clip_skip: Annotated[int, Field(ge=1, le=12)] = 1
+    max_tokens: Literal[75, 150, 225] = 75
+    source: str = ""
+
+
+def picture_name(column: int, row: int) -> str:
+    """The file of a try's picture, below `samples/`; both count from 0."""
+    return f"column{column:02}_{row:03}.png"
 
 
 @dataclass(frozen=True)

@@ -45,6 +45,7 @@ LABELS = {
     "adapter": "LoRA file",
     "strength": "LoRA strength",
     "adapter_step": "LoRA after step",
+    "further": "Further LoRAs",
     "noise": "Start noise",
 }
 """Key of a recipe -> what people call it, in the order in which it is told."""

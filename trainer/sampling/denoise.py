@@ -6,6 +6,7 @@ Names carry shapes: B batch, C channels, H height, W width.
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -42,9 +43,10 @@ def draw(
     negative: Conditioning,
     device: torch.device,
     factor: int = 8,
+    before_step: Callable[[int], None] = lambda number: None,
 ) -> Tensor:
     """One picture, (3, H, W) in [0, 1] on the CPU. `scheduler`: a diffusers scheduler of this prompt's own; `factor`:
-    pixels of a latent's side.
+    pixels of a latent's side. `before_step` hears of each step of the sampler, from 0, and may end it by raising.
 
     Guidance 1 leaves the negative prompt out, and with it half of the work (arXiv 2207.12598 with w = guidance - 1)."""
     scheduler.set_timesteps(prompt.steps, device=device)
@@ -53,7 +55,8 @@ def draw(
     conditioning = together(negative, positive) if guided else positive
     facts = same_size(prompt, 2 if guided else 1, device)
     more = _generator_for(scheduler, prompt.seed)
-    for timestep in scheduler.timesteps:
+    for number, timestep in enumerate(scheduler.timesteps):
+        before_step(number)
         scaled_BCHW = scheduler.scale_model_input(latents_BCHW, timestep)
         if guided:
             scaled_BCHW = scaled_BCHW.expand(2, -1, -1, -1)

@@ -255,14 +255,14 @@ class KeptRun(RunDir):
 
     def _remember(self) -> None:
         """Small files that are written once and without which a run cannot go on."""
-        for path in (self.preset, self.path / sides.NAME):
+        for path in (self.preset, self.task, self.path / sides.NAME):
             if path.name not in self._small and path.is_file():
                 self._small[path.name] = path.read_bytes()
 
     def _ready(self) -> None:
         """Make the folder again if it was deleted. OSError where it cannot be reached: an empty folder where a share
         was must not be mistaken for it."""
-        if self.preset.is_file() and self.state_file.is_file():
+        if (self.preset.is_file() or self.task.is_file()) and self.state_file.is_file():
             return
         above = next((folder for folder in (self.path, *self.path.parents) if folder.exists()), None)
         if above is None or above.stat().st_dev != self._disk:
