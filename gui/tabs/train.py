@@ -12,7 +12,7 @@ from gui import form, jobs, text
 from gui.context import Context
 from gui.session import Draft, live, prepare, recall, resolved
 from gui.shared import QUIET, Shared
-from gui.tabs import plan_card, queue, toml_editor
+from gui.tabs import model_field, plan_card, queue, toml_editor
 from trainer.contract.preset import dumps
 from trainer.contract.problems import Problems
 from trainer.contract.rundir import Kind, RunDir
@@ -62,6 +62,7 @@ def build(shared: Shared) -> None:
     with gr.Row(elem_id="train"):
         with gr.Column(elem_id="left", scale=7):
             fields = form.build()
+            model_field.build(context, fields["model.path"])
             gr.HTML(text.paragraph("No setting matches."), elem_id="nothing-found", js_on_load=None)
         with gr.Column(elem_id="right", scale=4):
             right = _right_column()
