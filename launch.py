@@ -28,7 +28,7 @@ def first_process(argv):
                 )
                 return commandline.BAD_SETTINGS
         else:
-            extras = frozenset() if options.test is None else frozenset({"tests"})
+            extras = frozenset(options.extras) | (frozenset() if options.test is None else frozenset({"tests"}))
             python = install.ensure(root, extras, options.torch, options.update)
     except install.InstallFailed as failure:
         print(failure, file=sys.stderr)

@@ -18,6 +18,9 @@ OF_A_RUN = ("stop", "pause", "save", "sample", "resume", "discard", "report")
 INSTEAD = ("check", "preflight", "prove_resume")
 """Options that go with --preset and do something else than train."""
 
+EXTRAS = ("taggers", "wandb", "xformers")
+"""Groups of optional packages in pyproject.toml that a user may ask for."""
+
 DONE, CRASHED, BAD_SETTINGS, BAD_DATA, STOPPED = 0, 1, 2, 3, 130
 
 EPILOG = """\
@@ -112,6 +115,16 @@ def build_parser() -> argparse.ArgumentParser:
     page.add_argument("--no-browser", action="store_true", help="do not open the browser")
     setup = parser.add_argument_group("installation and development")
     setup.add_argument("--update", action="store_true", help="update Loratory and its packages; presets and runs stay")
+    setup.add_argument(
+        "--with",
+        dest="extras",
+        metavar="NAME",
+        action="extend",
+        nargs="+",
+        default=[],
+        choices=EXTRAS,
+        help="install optional packages too, now and with each update: " + ", ".join(EXTRAS),
+    )
     setup.add_argument(
         "--torch",
         metavar="BUILD",

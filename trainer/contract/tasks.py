@@ -15,6 +15,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from .problems import Problem, Problems
 from .rundir import Kind, RunDir, write_whole
 
+CAPTIONS = "captions.jsonl"
+"""In the folder of a captioning run: for each image its text, what its file said before, whether it was written."""
+
 Whom = Literal["images without a caption", "all images"]
 
 
@@ -37,6 +40,7 @@ class Captioning(Task):
 
     model: str
     images: tuple[str, ...]
+    folder: str = ""
     whom: Whom = "images without a caption"
     extension: str = ".txt"
     prompt: str = ""
