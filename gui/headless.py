@@ -10,11 +10,13 @@ from functools import partial
 from pathlib import Path
 
 from trainer.contract import preset as presets
+from trainer.contract.families import Recognised
 from trainer.contract.machine import load_machine
 from trainer.contract.problems import Problem, Problems
 from trainer.contract.rundir import EXIT_DONE, Kind, Request, RunDir, find_runs
 from trainer.contract.settings import Preset
 from trainer.plan.counting import some_of
+from trainer.plan.pace import paces
 from trainer.plan.plan import Plan, describe, examine
 from trainer.plan.sides import Known
 from trainer.report.report import write as write_report
@@ -37,10 +39,11 @@ def main(options: Namespace) -> int:
 def check(options: Namespace) -> int:
     """`--check`: everything that a start would check, and the plan in words. Loads no model and no torch."""
     with _told_on_stderr() as outcome:
-        _, plan = _checked(options)
-        for line in describe(plan):
+        _, recognised, plan = _examined(options)
+        folder = _runs(options) or jobs.default_runs()
+        for line in describe(plan, paces(folder).expected(plan, recognised.header).text):
             tell(line)
-        tell(f"Runs go to: {_runs(options) or jobs.default_runs()}")
+        tell(f"Runs go to: {folder}")
         return EXIT_DONE
     return outcome[0]
 
@@ -177,7 +180,14 @@ def _runs(options: Namespace) -> Path | None:
 
 
 def _checked(options: Namespace) -> tuple[Preset, Plan]:
-    """The resolved preset and its plan; Problems holds everything that is wrong with them, whichever check found it."""
+    """The resolved preset and its plan, as `_examined`."""
+    preset, _, plan = _examined(options)
+    return preset, plan
+
+
+def _examined(options: Namespace) -> tuple[Preset, Recognised, Plan]:
+    """The resolved preset, what its model is, and the plan; Problems holds everything that is wrong, whichever check
+    found it."""
     faults: list[Problem] = []
     preset = _as_far_as_possible(lambda: presets.load(_preset_file(options.preset)), faults)
     if options.set:
@@ -186,13 +196,13 @@ def _checked(options: Namespace) -> tuple[Preset, Plan]:
     if options.name:
         preset = presets.with_values(preset, {"saving.name": options.name})
     try:
-        resolved, _, plan = examine(preset, known=Known(load_machine(jobs.ROOT).cache))
+        resolved, recognised, plan = examine(preset, known=Known(load_machine(jobs.ROOT).cache))
     except Problems as error:
         told = {fault.path for fault in faults}
         raise Problems([*faults, *(each for each in error.problems if each.path not in told)]) from None
     if faults:
         raise Problems(faults)
-    return resolved, plan
+    return resolved, recognised, plan
 
 
 def _as_far_as_possible(make: Callable[[], Preset], faults: list[Problem]) -> Preset:

@@ -43,7 +43,10 @@ TESTED = "about.tested"
 class Draft:
     """The form of one page. `shown`: what each component holds. `preset`: what it means, a field with a fault keeping
     its last good value. `faults`: the problem of each field whose content is no value. `opened` is False
-    in a session that the server forgot while its page stayed open (it does so after an hour without a connection)."""
+    in a session that the server forgot while its page stayed open (it does so after an hour without a connection).
+    `quick`: the images whose plan came quickly, `held_out`: what the page shows of those held out (the plan card's).
+    `toml`, `toml_help`: the comments that were typed, in the text that they stand in, and whether the help stands there
+    too (the TOML editor's)."""
 
     preset: Preset = field(default_factory=Preset)
     shown: dict[str, Any] = field(default_factory=lambda: fill(Preset()))
@@ -52,6 +55,10 @@ class Draft:
     edits: int = 0
     opened: bool = False
     before: tuple[Preset, dict[str, Any], dict[str, list[Problem]]] | None = None
+    quick: str = ""
+    held_out: str = ""
+    toml: str = ""
+    toml_help: bool = False
 
     def edit(self, path: str, content: Any) -> None:
         """Take one field's new content. Edits of two fields may come at the same time, from two threads."""
@@ -96,7 +103,31 @@ class Draft:
         """Show another preset: every field gets its value, nothing of before stays. `put_back` brings it back."""
         self.before = (self.preset, self.shown, self.faults)
         self.edits += 1
-        self.preset, self.shown, self.faults, self.offers = preset, fill(preset), {}, {}
+        self.preset, self.shown, self.faults, self.offers, self.toml = preset, fill(preset), {}, {}, ""
+
+    def take_preset(self, preset: Preset, full: Preset, first: bool) -> list[str]:
+        """Take over what a text says; returns the paths that it changes. `full`: this form's own preset, resolved:
+        where the text says the same, a field goes on following its rule. `first`: of a row of such changes, which
+        `put_back` undoes together."""
+        with _EDITING:
+            values = {item.path: value_at(preset, item.path) for item in ITEMS if item.path != TESTED}
+            changes = {
+                path: value
+                for path, value in values.items()
+                if value not in (value_at(full, path), value_at(self.preset, path))
+            }
+            if first:
+                self.before = (self.preset, dict(self.shown), dict(self.faults))
+            self.edits += 1
+            if changes:
+                proof = [change for path in changes for change in self._proof(path).items()]
+                self.preset = with_values(self.preset, {**_plain_rows(changes), **dict(proof)})
+                now = fill(self.preset)
+                self.shown = {**self.shown, **{path: now[path] for path in (*changes, TESTED)}}
+            for path in changes:
+                self.faults.pop(path, None)
+                self.offers.pop(path, None)
+            return list(changes)
 
     def put_back(self) -> None:
         """Undo the last `replace`; again, redo it."""
@@ -116,6 +147,16 @@ class Draft:
             if content != self.shown.get(path) and path != TESTED:
                 self.edit(path, content)
         return collect({**shown, TESTED: self.preset.about.tested}, self.preset)
+
+
+def _plain_rows(changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Values with the rows of image folders as plain tables."""
+    rows = {
+        path: [{name: part for name, part in row if not isinstance(part, Rule)} for row in value]
+        for path, value in changes.items()
+        if path == "dataset.folders"
+    }
+    return {**changes, **rows}
 
 
 def offers_for(preset: Preset) -> dict[str, str]:

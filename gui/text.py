@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 
 from gui.session import field_id, sentence
@@ -39,44 +38,6 @@ def _named(path: str) -> str:
     if path not in BY_PATH and path.removeprefix("dataset.folders.") not in Folder.model_fields:
         return f"<strong>{escape(path)}</strong>"  # no field to lead to
     return f'<button type="button" class="jump" data-jump="{escape(field_id(path))}">{escape(label_of(path))}</button>'
-
-
-_LINE = re.compile(r"^(?P<key>[A-Za-z_][\w.-]*)(?P<is> = )(?P<value>.*)$")
-
-
-def toml(text: str) -> str:
-    """TOML with its comments, headings and keys marked for page.css."""
-    rows = []
-    for line in text.splitlines():
-        found = _LINE.match(line)
-        if line.startswith("#"):
-            rows.append(f'<span class="c">{escape(line)}\n</span>')
-        elif line.startswith("["):
-            rows.append(f'<span class="s">{escape(line)}\n</span>')
-        elif found:
-            rows.append(f'<span class="k">{escape(found["key"])}</span> = {escape(found["value"])}\n')
-        elif line.strip():
-            rows.append(escape(line) + "\n")
-        else:
-            rows.append('<span class="b">\n</span>')
-    return f'<pre class="toml" tabindex="0" aria-label="The preset as TOML">{"".join(rows)}</pre>'
-
-
-def curve(points: Sequence[tuple[int, float]], peak: str) -> str:
-    """The learning rate over the run: step -> share of the peak, as a small chart."""
-    if len(points) < 2:
-        return ""
-    width, height, first, last = 360, 72, points[0][0], points[-1][0]
-    top = max(1.0, max(factor for _, factor in points))
-    places = " ".join(
-        f"{(step - first) / (last - first) * width:.1f},{height - factor / top * height:.1f}" for step, factor in points
-    )
-    name = f"Learning rate over {last} steps, peak {peak}"
-    return (
-        f'<figure class="curve"><svg viewBox="0 -2 {width} {height + 4}" preserveAspectRatio="none" role="img" '
-        f'aria-label="{escape(name)}"><polyline points="{places}"/></svg>'
-        f"<figcaption><span>{first}</span><span>{escape(name)}</span><span>{last}</span></figcaption></figure>"
-    )
 
 
 def command(line: str) -> str:

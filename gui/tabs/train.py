@@ -13,7 +13,6 @@ from gui.context import Context
 from gui.session import Draft, live, prepare, recall, resolved
 from gui.shared import QUIET, Shared
 from gui.tabs import model_field, plan_card, queue, toml_editor
-from trainer.contract.preset import dumps
 from trainer.contract.problems import Problems
 from trainer.contract.rundir import Kind, RunDir
 from trainer.contract.settings import Preset
@@ -30,7 +29,7 @@ class Train:
     start: gr.Button
     preflight: gr.Button
     result: gr.HTML
-    say: Callable[[Draft], list[Any]]
+    say: Callable[..., list[Any]]
 
     def everything(self) -> set[gr.blocks.Block]:
         """Inputs of a handler that takes the whole form."""
@@ -69,14 +68,15 @@ def build(shared: Shared) -> None:
     train = Train(
         fields=fields,
         draft=draft,
-        said=[right["live"], right["toml"]],
+        said=[right["live"], right["toml"].text, *right["plan"].areas],
         start=right["start"],
         preflight=right["preflight"],
         result=right["result"],
-        say=lambda draft: _say(draft, context),
+        say=lambda draft, asked=False: _say(draft, context, asked),
     )
     _wire_edits(train, context)
-    plan_card.wire(right["plan"], right["live"], train, context)
+    plan_card.wire(right["plan"], train, context)
+    toml_editor.wire(right["toml"], train, context)
     _wire_check(train, right, context)
     _wire_start(train, right["anyway"], shared)
     queue.wire_add(right["queue"], train, shared)
@@ -85,15 +85,8 @@ def build(shared: Shared) -> None:
 
 _RESULT = "watch('value', () => element.closest('#result').classList.remove('stale'));"
 
-_LIVE = """
-let due = 0;
-watch('value', () => {
-  window.loratory.live(props.value);
-  clearTimeout(due);
-  due = setTimeout(() => trigger('plan'), 250);
-});
-"""
-"""Show what the server says of the fields, and ask for the plan once the typing rests."""
+_LIVE = "watch('value', () => window.loratory.live(props.value));"
+"""Show what the server says of the fields."""
 
 
 def _right_column() -> dict[str, Any]:
@@ -118,10 +111,12 @@ def _right_column() -> dict[str, Any]:
     return parts
 
 
-def _say(draft: Draft, context: Context) -> list[Any]:
-    """What is shown after an edit: what the fields' notes say, and the TOML."""
+def _say(draft: Draft, context: Context, asked: bool) -> list[Any]:
+    """What is shown after a change: what the fields' notes say, the TOML, and the plan where it comes quickly or is
+    `asked` for."""
     full = resolved(draft.preset, context.root)
-    return [live(draft, full, context.root), text.toml(dumps(full))]
+    planned = plan_card.say(draft, full, context, asked)
+    return [live(draft, full, context.root), toml_editor.shown(draft, full), *planned]
 
 
 def _wire_edits(train: Train, context: Context) -> None:

@@ -45,12 +45,12 @@ def told(plan: Plan) -> str:
 def test_who_is_held_out_is_told_by_name(pictures: Path) -> None:
     plan = plan_of(pictures)
     assert len(plan.held_out) == 3 and len(plan.train) == 27
-    assert f"Validation: 27 train, 3 held out ({', '.join(plan.held_out_names)}), measured" in told(plan)
+    assert f"Validation: 3 held out ({', '.join(plan.held_out_names)}), measured" in told(plan)
     assert plan.held_out_names == [plan.images[index].path.name for index in plan.held_out]
     assert "Only 3 images are held out: their loss is a rough guess" in told(plan)
     assert "rough guess" not in told(plan_of(pictures, validation__split="8 images"))
-    assert "Held out for validation: none" in told(plan_of(pictures, validation__split="off"))
-    assert "Images: 30, of which 27 train, shown about" in told(plan)
+    assert "Validation: none: no image is held out" in told(plan_of(pictures, validation__split="off"))
+    assert "Images: 30: 27 train, 3 held out" in told(plan)
 
 
 def test_a_split_that_leaves_little_to_learn_from_is_told(pictures: Path) -> None:
@@ -65,7 +65,7 @@ def test_a_folder_of_its_own_is_held_out_whole_and_never_trained_on(pictures: Pa
     (pictures / "own" / "100.txt").write_text("a scene", encoding="utf-8")
     plan = plan_of(pictures, validation__folder=str(pictures / "own"), validation__split="off", captions__trigger="zz")
     assert plan.train == tuple(range(30)) and plan.held_out_names == ["100.png", "101.png", "102.png"]
-    assert "30 train, 3 held out (100.png, 101.png, 102.png)" in told(plan) and "Images: 30," in told(plan)
+    assert "3 held out (100.png, 101.png, 102.png)" in told(plan) and "Images: 33: 30 train, 3 held" in told(plan)
     assert [plan.caption_of(index) for index in plan.held_out] == ["zz, a scene", "zz", "zz"]
     shown = {draw.image for step in range(1, plan.steps.per_epoch + 1) for b in plan.step_draws(step) for draw in b}
     assert shown == set(range(30)) and len(plan.validations) >= 2

@@ -1,0 +1,129 @@
+"""A plan as the page shows it: a small table, its buckets as bars, the rate over the run. No Gradio in here."""
+
+from __future__ import annotations
+
+import re
+
+from gui import text
+from gui.session import field_id
+from gui.values import number_text
+from trainer.contract import catalog
+from trainer.contract.settings import BY_PATH, Preset
+from trainer.plan.curve import curve, options_of
+from trainer.plan.facts import Fact, buckets, facts
+from trainer.plan.plan import Plan
+from trainer.report.charts import Series, line_chart
+from trainer.report.words import escape
+
+MOST_BUCKETS = 8
+_FOLDED = 400
+"""Names that are listed when a row is unfolded; the rest are counted."""
+
+JUMPS: dict[str, str] = {
+    "Images": "dataset.folders",
+    "Looks": "dataset.folders",
+    "Steps": "training.length",
+    "Batch": "training.batch_size",
+    "Captions": "captions.mode",
+    "Validation": "validation.split",
+    "Will train": "network.text_encoder",
+    "Adapter": "network.rank",
+    "Checkpoints": "saving.every",
+    "Samples": "sampling.every",
+    "Buckets": "dataset.buckets",
+}
+"""Row -> the setting that its name leads to."""
+
+
+def plan_table(plan: Plan, expected: str) -> str:
+    """All of a plan but its curve."""
+    rows = [_row(fact) for fact in facts(plan, expected)]
+    rows.insert(2, _buckets(plan))
+    return f'<table class="plan">{"".join(rows)}</table>{_notes(plan.notes)}'
+
+
+def _row(fact: Fact) -> str:
+    return f'<tr><th scope="row">{_name(fact.name)}</th><td>{_value(fact)}</td></tr>'
+
+
+def _name(name: str) -> str:
+    path = JUMPS.get(name)
+    if path is None:
+        return escape(name)
+    return f'<button type="button" class="jump" data-jump="{escape(field_id(path))}">{escape(name)}</button>'
+
+
+def _value(fact: Fact) -> str:
+    said = f'<span translate="no">{escape(fact.value)}</span>' if '"' in fact.value else escape(fact.value)
+    if not fact.more:
+        return said
+    shown = "".join(f'<li translate="no">{escape(line)}</li>' for line in fact.more[:_FOLDED])
+    rest = f"<li>and {len(fact.more) - _FOLDED:,} more</li>" if len(fact.more) > _FOLDED else ""
+    return f'<details data-fold="plan {escape(fact.name)}"><summary>{said}</summary><ul>{shown}{rest}</ul></details>'
+
+
+def _buckets(plan: Plan) -> str:
+    rows = buckets(plan)
+    most = rows[0][1]
+    bars = "".join(
+        f'<li><span>{size.width} x {size.height}</span><i style="--share:{looks / most:.3f}"></i><b>{looks:,}</b></li>'
+        for size, looks in rows[:MOST_BUCKETS]
+    )
+    rest = len(rows) - MOST_BUCKETS
+    more = f"<li>and {rest} smaller ones</li>" if rest > 0 else ""
+    return (
+        f'<tr><th scope="row">{_name("Buckets")}</th><td><ul class="bucket-bars" '
+        f'aria-label="Looks per epoch in each bucket">{bars}{more}</ul></td></tr>'
+    )
+
+
+_PATH = re.compile(r"\b[a-z]+\.[a-z_]+\b")
+
+
+def _notes(notes: tuple[str, ...]) -> str:
+    """What else is to be known; a setting that a note names leads to its field."""
+    rows = "".join(f"<li>{_linked(note)}</li>" for note in notes)
+    return f'<ul class="plan-notes" aria-label="Notes on the plan">{rows}</ul>' if rows else ""
+
+
+def _linked(note: str) -> str:
+    parts, end = [], 0
+    for found in _PATH.finditer(note):
+        if found[0] in BY_PATH:
+            parts += [escape(note[end : found.start()]), _to(found[0])]
+            end = found.end()
+    return "".join(parts) + escape(note[end:])
+
+
+def _to(path: str) -> str:
+    label = escape(text.label_of(path))
+    return f'<button type="button" class="jump" data-jump="{escape(field_id(path))}">{label}</button>'
+
+
+def rate_chart(preset: Preset, total: int) -> str:
+    """The learning rate of each step, the warmup shaded; "" where the schedule is not known. A text encoder that is
+    trained at another rate has its own line."""
+    if not catalog.find("schedules", preset.schedule.name) or total < 2:
+        return ""
+    points = curve(preset.schedule, total)
+    rates = _rates(preset)
+    series = [
+        Series(name, [(step, rate * share) for step, share in points], "line", 1 + i) for i, (name, rate) in rates
+    ]
+    title = "Learning rate, peak " + " and ".join(number_text(rate) for _, (_, rate) in rates)
+    chart = line_chart(series, title=title, height_px=104, x_end=float(total))
+    warm = options_of(preset.schedule, total).warmup_steps
+    share = 100 * warm / total
+    shade = f'<i style="width:{share:.2f}%"></i><span>warmup: {warm:,} steps</span>' if warm else ""
+    return f'<div class="rate-chart"><div class="warm">{shade}</div>{chart}</div>'
+
+
+def _rates(preset: Preset) -> list[tuple[int, tuple[str, float]]]:
+    optimizer, network = preset.optimizer, preset.network
+    unet, encoder = float(optimizer.unet_learning_rate), float(optimizer.text_encoder_learning_rate)  # type: ignore[arg-type]
+    both = network.unet and network.text_encoder
+    if both and unet != encoder:
+        named = [("U-Net", unet), ("text encoder", encoder)]
+    else:
+        named = [("learning rate", unet if network.unet else encoder)]
+    return list(enumerate(named))

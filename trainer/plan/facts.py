@@ -1,0 +1,174 @@
+"""What a plan comes to, as rows that `--check` prints and the page shows: one source of both."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from trainer.contract.settings import Validation
+
+from .buckets import Size
+from .counting import count_of, some_of
+from .timetable import draws_samples
+
+if TYPE_CHECKING:
+    from .plan import Plan
+
+_NAMED = 5
+
+
+@dataclass(frozen=True)
+class Fact:
+    """A row: its name, what it comes to, and what belongs to it one by one (files, folders, steps)."""
+
+    name: str
+    value: str
+    more: tuple[str, ...] = ()
+
+
+def facts(plan: Plan, expected: str = "") -> list[Fact]:
+    """All rows of a plan, but for its buckets and notes. `expected`: the time that it will take, in words."""
+    rows = [
+        _images(plan),
+        _looks(plan),
+        _steps(plan),
+        *([Fact("Expected time", expected)] if expected else []),
+        _batches(plan),
+        _captions(plan),
+        _held_out(plan),
+        _trains(plan),
+        _adapter(plan),
+        _files(plan),
+        _samples(plan),
+    ]
+    return rows
+
+
+def buckets(plan: Plan) -> list[tuple[Size, int]]:
+    """Size and looks per epoch of each bucket, the fullest first."""
+    return sorted(plan.buckets.items(), key=lambda row: -row[1])
+
+
+def _images(plan: Plan) -> Fact:
+    train, held_out, aside = len(plan.train), len(plan.held_out), len(plan.division.aside)
+    if not held_out and not aside:
+        return Fact("Images", f"{train:,}, all train", _folders(plan))
+    rest = f", {aside:,} on neither side" if aside else ""
+    return Fact("Images", f"{len(plan.images):,}: {train:,} train, {held_out:,} held out{rest}", _folders(plan))
+
+
+def _folders(plan: Plan) -> tuple[str, ...]:
+    """The folders that are learnt from, with their images and repeats, where there are several."""
+    groups: dict[tuple[str, int], int] = {}
+    for image in plan.images:
+        if image.folder < len(plan.preset.dataset.folders):
+            group = (str(image.path.parent), image.repeats)
+            groups[group] = groups.get(group, 0) + 1
+    listed = [f"{folder}: {count:,}, repeats {repeats}" for (folder, repeats), count in groups.items()]
+    return tuple(listed) if len(listed) > 1 or len(plan.preset.dataset.folders) > 1 else ()
+
+
+def _looks(plan: Plan) -> Fact:
+    repeats = {plan.images[index].repeats for index in plan.train}
+    images, looks = len(plan.train), plan.steps.looks
+    if len(repeats) == 1:
+        counted = f"{images:,} x {count_of(repeats.pop(), 'repeat')} = {looks:,} per epoch"
+    else:
+        counted = f"{images:,} x {min(repeats):,} to {max(repeats):,} repeats = {looks:,} per epoch"
+    return Fact("Looks", f"{counted}, each image about {_times(plan.looks_per_image())} in the run")
+
+
+def _times(count: float) -> str:
+    shown = f"{count:,.0f}" if count >= 1.5 else f"{count:.1f}".removesuffix(".0")
+    return "once" if shown == "1" else f"{shown} times"
+
+
+def _steps(plan: Plan) -> Fact:
+    steps = plan.steps
+    epochs = f"{steps.epochs:,.2f}".rstrip("0").rstrip(".")
+    passes = f"{epochs} epoch{'' if epochs == '1' else 's'}"
+    return Fact("Steps", f"{steps.total:,} in all, {steps.per_epoch:,} per epoch, {passes}")
+
+
+def _batches(plan: Plan) -> Fact:
+    training = plan.preset.training
+    size = int(training.batch_size) * plan.processes  # type: ignore[arg-type]
+    fill = plan.steps.looks / (plan.steps.batches * size)
+    parts = [count_of(int(training.batch_size), "image")]  # type: ignore[arg-type]
+    parts += [f"x {plan.processes} processes"] if plan.processes > 1 else []
+    parts += [f"x {training.accumulate} accumulated"] if training.accumulate > 1 else []
+    return Fact("Batch", f"{' '.join(parts)}, {100 * fill:.0f} % full on average")
+
+
+def _captions(plan: Plan) -> Fact:
+    captions, counts = plan.preset.captions, plan.captions
+    trigger = f', trigger word "{captions.trigger}"' if captions.trigger and captions.mode != "none" else ""
+    sources = {
+        "files": f"{counts.files:,} from files, {counts.fallback:,} without a file",
+        "folder name": "the folder's name",
+        "trigger word": "the trigger word alone",
+        "none": "none",
+    }
+    how = {"cached": "encoded once", "variants": "variants encoded beforehand", "live": "encoded at each look"}
+    return Fact("Captions", f"{sources[captions.mode]}{trigger}; {how[plan.text_mode]}")
+
+
+def _held_out(plan: Plan) -> Fact:
+    if not plan.held_out:
+        return Fact("Validation", "none: no image is held out")
+    names = plan.held_out_names
+    shown = f"{len(names):,} held out ({some_of(names, _NAMED)})"
+    return Fact("Validation", f"{shown}, {measured_when(plan.preset.validation)}")
+
+
+def measured_when(validation: Validation) -> str:
+    """`"measured every 50 steps"`; how often "auto" is shows only while training."""
+    if validation.every == "never":
+        return "measured a little at each step" if validation.each_step else "never measured"
+    if validation.every == "auto":
+        return f"measured as often as {validation.budget:g} % of the time allows"
+    return f"measured every {validation.every}"
+
+
+def _trains(plan: Plan) -> Fact:
+    network = plan.preset.network
+    parts = (("U-Net", network.unet), ("text encoder", network.text_encoder))
+    trained = " and ".join(word for word, on in parts if on)
+    frozen = " and ".join(word for word, on in parts if not on)
+    return Fact("Will train", f"{trained}; {frozen} frozen" if frozen else trained)
+
+
+def _adapter(plan: Plan) -> Fact:
+    network = plan.preset.network
+    conv = f", convolutions {network.conv_rank}" if network.conv_rank else ""
+    size = size_text(plan.adapter.bytes)
+    return Fact(
+        "Adapter", f"{network.type}, rank {network.rank}{conv}, {plan.adapter.parameters:,} values, about {size}"
+    )
+
+
+def size_text(count_bytes: float) -> str:
+    """`"14 MB"`, `"850 kB"`: decimal units, as file managers show them."""
+    for unit, width in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if count_bytes >= width:
+            value = count_bytes / width
+            return f"{value:.1f} {unit}" if value < 10 else f"{value:.0f} {unit}"
+    return f"{count_bytes:.0f} bytes"
+
+
+def _files(plan: Plan) -> Fact:
+    every = plan.preset.saving.every
+    clock = f", and one every {every}" if every.endswith(("minute", "minutes")) else ""
+    together = size_text(plan.adapter.bytes * len(plan.files))
+    size = f", {together} together" if len(plan.files) > 1 else ""
+    return Fact("Checkpoints", f"{count_of(len(plan.files), 'file')}{size}{clock}", plan.files)
+
+
+def _samples(plan: Plan) -> Fact:
+    sampling = plan.preset.sampling
+    if not draws_samples(plan.preset):
+        return Fact("Samples", "none are drawn")
+    of = "the prompts in the file" if sampling.prompts_file else count_of(len(sampling.prompts), "picture")  # type: ignore[arg-type]
+    clock = f", and every {sampling.every}" if sampling.every.endswith(("minute", "minutes")) else ""
+    steps = tuple("before the first step" if step == 0 else f"after step {step:,}" for step in plan.samples)
+    return Fact("Samples", f"{count_of(len(steps), 'round')} of {of}{clock}", steps)
