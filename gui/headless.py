@@ -125,7 +125,7 @@ def ask(what: Request, options: Namespace) -> int:
     or "latest"."""
     with _told_on_stderr() as outcome:
         run = _run(getattr(options, what), options)
-        jobs.ask(run, what)
+        jobs.ask(run, what, options.prompt if what == "sample" else "")
         tell(ANSWERS[what].format(run.id))
         return EXIT_DONE
     return outcome[0]

@@ -93,6 +93,7 @@ def build_parser() -> argparse.ArgumentParser:
     of_a_run.add_argument("--pause", metavar="RUN", help="save everything and free the GPU; --resume goes on")
     of_a_run.add_argument("--save", metavar="RUN", help="save the LoRA and the full state now")
     of_a_run.add_argument("--sample", metavar="RUN", help="draw the sample pictures now")
+    of_a_run.add_argument("--prompt", metavar="TEXT", default="", help="with --sample: draw this prompt instead")
     of_a_run.add_argument(
         "--resume",
         metavar="RUN",
@@ -154,6 +155,8 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
                 parser.error(f"--{name.replace('_', '-')} needs --preset FILE")
         if options.set and options.resume is None:
             parser.error("--set needs --preset FILE or --resume RUN")
+    if options.prompt and options.sample is None:
+        parser.error("--prompt needs --sample RUN")
     instead = [f"--{name.replace('_', '-')}" for name in INSTEAD if getattr(options, name)]
     if len(instead) > 1:
         parser.error(f"{instead[0]} and {instead[1]} cannot be used together")

@@ -70,6 +70,7 @@ class Control:
     def __init__(self, run: RunDir, ranks: Ranks, turns: Mapping[str, Due]) -> None:
         self._run, self._ranks, self._turns = run, ranks, turns
         self._stop = False
+        self._rounds: list[str] = []
 
     def listen(self) -> None:
         """The first signal means: stop after the step in hand; the second: end at once, by EndedAtOnce. A third one is
@@ -89,6 +90,11 @@ class Control:
         mine = self._read(step) if self._ranks.main else Orders()
         return Orders(*self._ranks.from_main(astuple(mine)))
 
+    def rounds(self) -> list[str]:
+        """What the last order to sample meant: "" for the run's own prompts, else a prompt that was given with the
+        request. Known to the main process alone, which draws."""
+        return self._rounds
+
     def before(self, step: int) -> Orders:
         """Whether the run was asked to end before `step`, its next one. Other requests wait for that step."""
         mine = (self._stop_asked(), self._pause_asked(step - 1)) if self._ranks.main else (False, False)
@@ -100,9 +106,12 @@ class Control:
         under the final one."""
         due = {name: turn.due(step) for name, turn in self._turns.items()}
         saves, pauses = self._run.take("save") is not None, self._pause_asked(step)
+        asked = self._run.take("sample")
+        own = due.get("sample", False) or (asked is not None and not asked.strip())
+        self._rounds = [*([""] if own else []), *([asked.strip()] if asked and asked.strip() else [])]
         return Orders(
             validate=due.get("validate", False),
-            sample=self._run.take("sample") is not None or due.get("sample", False),
+            sample=bool(self._rounds),
             save=saves or pauses or due.get("save", False),
             state=saves or due.get("state", False),
             stop=self._stop_asked(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
@@ -104,7 +105,7 @@ class Course:
             set_rate=Scheduler(optimizer, plan.preset.schedule, plan.steps.total).set,
             rates=lambda: applied_rates(optimizer),
             validate=self.validate,
-            preview=self.draw,
+            preview=lambda step: self.draw(step, control.rounds()),
             save=self.save,
             control=control,
             emit=self.emit,
@@ -119,14 +120,16 @@ class Course:
         with self.clock.part("validation"), self._in_use():
             return self.checker.check(step)
 
-    def draw(self, step: int) -> None:
-        """Sample pictures."""
+    def draw(self, step: int, rounds: Sequence[str] = ("",)) -> None:
+        """Sample pictures: a round of the run's own prompts for "", of a prompt that was asked for else."""
         if not self.bench.ranks.main:
             return
-        with self._in_use():
-            with self.clock.part("sampling"):
-                drawn = preview(self.previews, step, self.emit)
-            self._compare(drawn)
+        for prompt in rounds:
+            with self._in_use():
+                with self.clock.part("sampling"):
+                    drawn = preview(self.previews, step, self.emit, prompt=prompt)
+                if not prompt:
+                    self._compare(drawn)
 
     def save(self, step: int) -> None:
         """An in-between adapter file."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from importlib import import_module
@@ -20,7 +20,7 @@ from trainer.contract.settings import Preset
 from trainer.data.loader import Loader, Share
 from trainer.noise.process import Tables
 from trainer.optim.optimizers import Group, make_optimizer
-from trainer.parts import Family, Network
+from trainer.parts import Conditioning, Family, Network
 from trainer.plan import recipes
 from trainer.plan.gather import keep as keep_split
 from trainer.plan.heldout import summary
@@ -180,10 +180,21 @@ def make_previews(bench: Bench) -> Previews | None:
         bench.emit(Warned(text=text, setting="sampling.prompts"))
 
     trained = bench.preset.network.text_encoder
-    previews = Previews(bench.family, recipe, bench.run, bench.device, warn, encode_anew=trained)
+    again = partial(encode_again, bench)
+    previews = Previews(bench.family, recipe, bench.run, bench.device, warn, encode_anew=trained, encoder=again)
     if not trained:
         previews.encode()
     return previews
+
+
+def encode_again(bench: Bench, captions: Sequence[str]) -> Conditioning:
+    """Captions encoded where the text encoder has left memory: the model is loaded once more, into main memory, for as
+    long as that takes. The training goes on unchanged."""
+    bench.emit(Phase(text="loading the text encoder again"))
+    family: Family = resolve("families", bench.recognised.family)()
+    preset = presets.with_values(bench.preset, {"memory.attention": "sdpa"})
+    prepare.load(family, preset, bench.recognised, torch.device("cpu"))
+    return family.encode_captions(captions)
 
 
 def release(bench: Bench, superfluous: tuple[str, ...], previews: Previews | None) -> None:

@@ -11,15 +11,17 @@ from .keeper import Keeper
 from .telling import Emit, warn
 
 
-def preview(previews: Previews | None, step: int, emit: Emit, kept: Kept | None = None) -> Sampled | None:
+def preview(
+    previews: Previews | None, step: int, emit: Emit, kept: Kept | None = None, prompt: str = ""
+) -> Sampled | None:
     """Draw the samples; whatever goes wrong is a warning, never the end of a run. Returns what was drawn. `kept`: the
-    weights are those of an earlier step."""
+    weights are those of an earlier step. `prompt`: draw this one instead of the run's own."""
     if previews is None:
         text = "no samples can be drawn on request: this run was started without sampling"
         emit(Warned(step=step, text=text, setting="sampling.every"))
         return None
     try:
-        drawn = previews.draw(step, kept)
+        drawn = previews.draw_asked(step, prompt) if prompt else previews.draw(step, kept)
         if drawn is not None:
             emit(drawn)
         return drawn

@@ -7,29 +7,33 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 from typing import Literal
 
 Kind = Literal["line", "faint", "points"]
 WIDTH, HEIGHT = 2000, 1000
+DASHES = ("", "9 4", "2 4", "10 3 2 3")
 COLUMNS = 60
 """Stretches of the chart that have a read-out of their own."""
 
-DARK = "--c1: #56b4e9; --c2: #ff9a52; --c3: #35c79b; --c4: #e59ccc; --faint: .5;"
+DARK = "--c1: #56b4e9; --c2: #ff9a52; --c3: #35c79b; --c4: #e59ccc; --c5: #f0d24a; --c6: #b7a6ff; --c7: #9fe07a; --c8: #d0d4da; --faint: .5;"
 """The inks on a dark ground, for who sets them by another rule than the page's class."""
 
 CSS = """
-.chart { --c1: #0072b2; --c2: #d55e00; --c3: #007f5f; --c4: #a6468c; --faint: .38; --grid: #8884; margin: 0;
+.chart { --c1: #0072b2; --c2: #d55e00; --c3: #007f5f; --c4: #a6468c; --c5: #8a6d00; --c6: #5b4bc4;
+  --c7: #4b7a12; --c8: #555b64; --faint: .38; --grid: #8884; margin: 0;
   color: inherit; }
 .dark .chart { @DARK@ }
 .chart figcaption { display: flex; flex-wrap: wrap; gap: 2px 14px; align-items: baseline; font-size: 13px; }
 .chart figcaption b { font-size: 14px; margin-right: auto; }
 .chart .key::before { content: ""; display: inline-block; width: 16px; height: 3px; border-radius: 2px;
   margin-right: 5px; vertical-align: middle; background: var(--ink); }
+.chart .key:has(svg)::before { content: none; }
+.chart .key svg { position: static; display: inline-block; width: 26px; height: 8px; margin-right: 5px; }
 .chart .key.points::before { width: 9px; height: 9px; border-radius: 50%; }
 .chart .key.faint::before { opacity: .4; }
-.chart .plot { position: relative; margin: 8px 10px 42px 58px; }
+.chart .plot { position: relative; touch-action: pan-y; margin: 8px 10px 42px 58px; }
 .chart svg { position: absolute; inset: 0; width: 100%; height: 100%; overflow: visible; }
 .chart svg * { fill: none; vector-effect: non-scaling-stroke; }
 .chart path.grid { stroke: var(--grid); stroke-width: 1; }
@@ -55,13 +59,16 @@ CSS = """
 
 @dataclass(frozen=True)
 class Series:
-    """A curve: pairs of (x, y), x rising. `ink` is its colour, 1 to 4. `faint` is background and has no read-out; one
-    without a name is not named in the legend either."""
+    """A curve: pairs of (x, y), x rising. `ink` is its colour, 1 to 8. `faint` is background and has no read-out; one
+    without a name is not named in the legend either. `dash`: 0 for a whole line, 1 to 3 for broken ones, which tells
+    curves apart without colours. `top`: the axis need not reach higher for this curve."""
 
     name: str
     points: Sequence[tuple[float, float]]
     kind: Kind = "line"
     ink: int = 1
+    dash: int = 0
+    top: float | None = None
 
 
 @dataclass(frozen=True)
@@ -88,29 +95,41 @@ def line_chart(
     log_x: bool = False,
     x_name: str = "step",
     x_end: float = 0.0,
+    x_range: tuple[float, float] | None = None,
     empty: str = "nothing yet",
 ) -> str:
     """A chart as HTML. `log`, `log_x`: logarithmic y and x axis (values that are not above 0 are left out). `x_end`:
     the x axis goes from 0 at least so far, so that a running curve grows into its chart and charts can be read one
-    below the other. All text is escaped here."""
+    below the other; `x_range`: from here to there instead. All text is escaped here."""
     shown = [_cleaned(one, log, log_x) for one in series]
     shown = [one for one in shown if one.points]
-    keys = "".join(f'<span class="key {one.kind}" {_ink(one)}>{escape(one.name)}</span>' for one in shown if one.name)
+    keys = "".join(_key(one) for one in shown if one.name)
     head = f"<figcaption><b>{escape(title)}</b>{keys}</figcaption>"
     if not shown:
-        body = f'<div class="none">{escape(empty)}</div>'
+        body, reach = f'<div class="none">{escape(empty)}</div>', ""
     else:
-        x_axis, y_axis = _x_axis(shown, x_end, log_x), _y_axis(shown, log)
+        x_axis, y_axis = _Axis(*x_range) if x_range else _x_axis(shown, x_end, log_x), _y_axis(shown, log)
+        reach = f' data-low="{x_axis.low:g}" data-high="{x_axis.high:.12g}"'
         body = _svg(shown, x_axis, y_axis) + _labels(x_axis, y_axis, x_name) + _readouts(shown, x_axis, x_name)
     label = escape(title, quote=True)
-    plot = f'<div class="plot" style="height:{height_px}px" role="img" aria-label="{label}">{body}</div>'
+    plot = f'<div class="plot" style="height:{height_px}px" role="img" aria-label="{label}"{reach}>{body}</div>'
     return f'<figure class="chart">{head}{plot}</figure>'
 
 
 def _cleaned(one: Series, log: bool, log_x: bool) -> Series:
     finite = [(x, y) for x, y in one.points if math.isfinite(x) and math.isfinite(y)]
     fits = [(x, y) for x, y in finite if (y > 0 or not log) and (x > 0 or not log_x)]
-    return Series(one.name, fits, one.kind, one.ink)
+    return replace(one, points=fits)
+
+
+def _key(one: Series) -> str:
+    """A curve's name in the legend, after a piece of its line."""
+    line = f'<svg viewBox="0 0 26 8" aria-hidden="true"><path class="line"{_dash(one)} d="M0 4H26"/></svg>'
+    return f'<span class="key {one.kind}" {_ink(one)}>{line if one.dash else ""}{escape(one.name)}</span>'
+
+
+def _dash(one: Series) -> str:
+    return f' stroke-dasharray="{DASHES[one.dash]}"' if one.dash else ""
 
 
 def _ink(one: Series) -> str:
@@ -131,7 +150,8 @@ def _y_axis(series: Sequence[Series], log: bool) -> _Axis:
     values: list[float] = []
     for one in series:
         own = sorted(y for _, y in one.points)
-        values += [own[0], own[int(0.99 * (len(own) - 1))] if one.kind == "faint" else own[-1]]
+        high = own[int(0.99 * (len(own) - 1))] if one.kind == "faint" else own[-1]
+        values += [own[0], high if one.top is None else max(own[0], min(own[-1], one.top))]
     low, high = min(values), max(values)
     if log:
         return _Axis(low / 1.15, high * 1.15, log=True)
@@ -182,10 +202,11 @@ def _svg(series: Sequence[Series], x_axis: _Axis, y_axis: _Axis) -> str:
         route = "M" + "L".join(f"{x} {y}" for x, y in places)
         if one.kind == "points":
             dots = "".join(f"M{x} {y}h0" for x, y in places)
-            drawn.append(f'<path class="link" {_ink(one)} d="{route}"/><path class="points" {_ink(one)} d="{dots}"/>')
+            drawn.append(f'<path class="link" {_ink(one)}{_dash(one)} d="{route}"/><path class="points" {_ink(one)} d="{dots}"/>')
         else:
             dot = "h0" if len(places) == 1 else ""
-            drawn.append(f'<path class="{one.kind}" {_ink(one)} d="{route}{dot}" stroke-linecap="round"/>')
+            cap = _dash(one) or ' stroke-linecap="round"'
+            drawn.append(f'<path class="{one.kind}" {_ink(one)} d="{route}{dot}"{cap}/>')
     box = f'viewBox="0 0 {WIDTH} {HEIGHT}" preserveAspectRatio="none" aria-hidden="true"'
     return f"<svg {box}>{''.join(drawn)}</svg>"
 

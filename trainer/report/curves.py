@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 
 Points = list[tuple[float, float]]
@@ -19,6 +20,12 @@ def slices(length: int, pieces: int) -> list[tuple[int, int]]:
     """(start, end) of `pieces` stretches of nearly equal length; empty ones are left out."""
     edges = [round(i * length / pieces) for i in range(pieces + 1)]
     return [(a, b) for a, b in itertools.pairwise(edges) if b > a]
+
+
+def cut(steps: Sequence[float], values: Sequence[float], low: float, high: float) -> tuple[list[float], list[float]]:
+    """The pairs whose step lies between two; steps rise."""
+    start, end = bisect_left(steps, low), bisect_right(steps, high)
+    return finite(steps[start:end], values[start:end])
 
 
 def thin(steps: Sequence[float], values: Sequence[float], points: int = 600) -> Points:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import statistics
 from array import array
+from bisect import bisect_right
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from trainer.contract.events import (
@@ -30,6 +31,11 @@ from trainer.report.convergence import convergence
 from trainer.report.verdicts import Split
 
 Kept = TypeVar("Kept")
+Window = tuple[float, float]
+"""The steps that are looked at, from and to."""
+
+KEPT_DRAWINGS = 80
+"""Thinned and smoothed curves that a view keeps, of all windows that its readers look at."""
 
 
 class RunView:
@@ -39,16 +45,18 @@ class RunView:
         self.started: RunStarted | None = None
         self.phase = ""
         self.step, self.epoch, self.images = 0, 0.0, 0
-        self.steps, self.losses = array("d"), array("d")
+        self.steps, self.losses, self.worked_at = array("d"), array("d"), array("d")
         self.rates: dict[str, Curve] = {}
         self.gradients, self.norms, self.batch_losses = Curve(), Curve(), Curve()
         self.validations: list[Validated] = []
         self.likenesses: list[Likened] = []
         self.samples: list[Sampled] = []
+        self.asked: list[Sampled] = []
         self.saved: list[Saved] = []
         self.told: list[Noted | Warned] = []
         self.resumes: list[int] = []
         self.times = Split()
+        self.memory: dict[str, Curve] = {}
         self.failed: Failed | None = None
         self.finished: Finished | None = None
         self._seconds: deque[float] = deque(maxlen=51)
@@ -81,6 +89,7 @@ class RunView:
         self.step, self.epoch, self.images = event.step, event.epoch, event.images or self.images
         self.steps.append(event.step)
         self.losses.append(event.loss)
+        self.worked_at.append(self._worked + max(0.0, event.time - (self._begun or event.time)))
         for group, rate in event.learning_rate.items():
             self.rates.setdefault(group, Curve()).add(event.step, rate)
         self.gradients.add(event.step, event.grad_norm)
@@ -100,6 +109,9 @@ class RunView:
     def _on_sampled(self, event: Sampled) -> None:
         if not event.files:
             return
+        if event.asked:
+            self.asked.append(event)
+            return
         step = drawn_step(event)  # asked for twice at one step: the pictures are the same
         self.samples = [*(round for round in self.samples if drawn_step(round) != step), event]
 
@@ -111,6 +123,8 @@ class RunView:
 
     def _on_timing(self, event: Timing) -> None:
         self.times.add(event)
+        for name, count in event.memory.items():
+            self.memory.setdefault(name, Curve()).add(event.step, count)
 
     def _on_failed(self, event: Failed) -> None:
         self.failed = event
@@ -177,24 +191,37 @@ class RunView:
         """Steps whose loss was not a number."""
         return sum(1 for loss in self.losses if not math.isfinite(loss))
 
-    def raw_losses(self) -> curves.Points:
+    def raw_losses(self, window: Window | None = None) -> curves.Points:
         """Losses thinned for the screen; every peak is kept."""
-        return self._losses()[0]
+        return self._losses(window)[0]
 
-    def smooth_losses(self) -> curves.Points:
+    def smooth_losses(self, window: Window | None = None) -> curves.Points:
         """The losses' zero-phase mean."""
-        return self._losses()[1]
+        return self._losses(window)[1]
 
-    def _losses(self) -> tuple[curves.Points, curves.Points]:
+    def _losses(self, window: Window | None) -> tuple[curves.Points, curves.Points]:
         def make() -> tuple[curves.Points, curves.Points]:
-            pairs = curves.finite(self.steps, self.losses)
-            return curves.thin(*pairs, 600), curves.smooth(*pairs)
+            pairs = _within(self.steps, self.losses, window)
+            return curves.thin(*pairs, 600), _smooth(self.steps, self.losses, window)
 
-        return self.kept("losses", _grown(len(self.steps)), make)
+        return self.kept(f"losses{window or ''}", _grown(len(self.steps)), make)
 
-    def rate_curves(self) -> dict[str, curves.Points]:
+    def ordinary(self, window: Window | None = None) -> tuple[float, int, int]:
+        """The loss that 99.5 % of the steps stay below, how many lie above it, and of how many."""
+
+        def make() -> tuple[float, int, int]:
+            values = sorted(_within(self.steps, self.losses, window)[1])
+            if not values:
+                return math.inf, 0, 0
+            at = min(len(values) - 1, math.ceil(0.995 * len(values)))
+            top = 1.02 * values[at]
+            return top, len(values) - bisect_right(values, top), len(values)
+
+        return self.kept(f"ordinary{window or ''}", _grown(len(self.steps)), make)
+
+    def rate_curves(self, window: Window | None = None) -> dict[str, curves.Points]:
         """Applied learning rates by group, thinned."""
-        return {group: self.thinned(f"rate {group}", curve) for group, curve in self.rates.items()}
+        return {group: self.thinned(f"rate {group}", curve, window) for group, curve in self.rates.items()}
 
     def convergence(self) -> str:
         """What is to be said of a loss that has become flat, the learning rate considered; "" while it falls."""
@@ -204,25 +231,31 @@ class RunView:
             lambda: convergence(self.steps, self.losses, self.rate_curves()),
         )
 
-    def thinned(self, name: str, curve: Curve) -> curves.Points:
+    def thinned(self, name: str, curve: Curve, window: Window | None = None) -> curves.Points:
         """One of the view's curves with few points for the screen."""
         return self.kept(
-            name, _grown(len(curve.steps)), lambda: curves.thin(*curves.finite(curve.steps, curve.values), 240)
+            f"{name}{window or ''}",
+            _grown(len(curve.steps)),
+            lambda: curves.thin(*_within(curve.steps, curve.values, window), 240),
         )
 
-    def smoothed(self, name: str, curve: Curve) -> curves.Points:
+    def smoothed(self, name: str, curve: Curve, window: Window | None = None) -> curves.Points:
         """The zero-phase mean of one of the view's curves."""
         return self.kept(
-            f"{name}, smooth",
+            f"{name}, smooth{window or ''}",
             _grown(len(curve.steps)),
-            lambda: curves.smooth(*curves.finite(curve.steps, curve.values)),
+            lambda: _smooth(curve.steps, curve.values, window),
         )
 
     def kept(self, name: str, mark: object, make: Callable[[], Kept]) -> Kept:
-        """What `make` makes, made once for all sessions until `mark` (the number of points, say) changes."""
-        known = self._kept.get(name)
+        """What `make` makes, made once for all sessions until `mark` (the number of points, say) changes. What has
+        not been asked for the longest is forgotten: readers may zoom into a thousand windows."""
+        known = self._kept.pop(name, None)
         if known is None or known[0] != mark:
-            known = self._kept[name] = (mark, make())
+            known = (mark, make())
+        self._kept[name] = known
+        while len(self._kept) > KEPT_DRAWINGS:
+            del self._kept[next(iter(self._kept))]
         made: Kept = known[1]
         return made
 
@@ -238,6 +271,20 @@ class Curve:
         if value is not None:
             self.steps.append(step)
             self.values.append(value)
+
+
+def _within(steps: Sequence[float], values: Sequence[float], window: Window | None) -> tuple[list[float], list[float]]:
+    return curves.cut(steps, values, *window) if window else curves.finite(steps, values)
+
+
+def _smooth(steps: Sequence[float], values: Sequence[float], window: Window | None) -> curves.Points:
+    """Of a window the mean knows a tenth more to both sides: its ends are those of the picture, not of the run."""
+    if window is None:
+        return curves.smooth(*curves.finite(steps, values))
+    low, high = window
+    air = 0.1 * (high - low)
+    wide = curves.smooth(*curves.cut(steps, values, low - air, high + air))
+    return [(step, value) for step, value in wide if low <= step <= high]
 
 
 def _grown(points: int) -> tuple[int, int]:

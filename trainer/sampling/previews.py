@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from trainer.plan import recipes
 
 from .denoise import draw
 from .grid import before_after, png, to_picture
-from .prompts import Prompt, read_prompts
+from .prompts import Prompt, parse_prompt, read_prompts
 
 SHEET = "before-after.png"
 
@@ -49,7 +49,8 @@ class Previews:
     """Draws the prompts at a step and puts before and after side by side at the end.
 
     Files go to the run folder's `samples/`. `encode_anew`: the text encoder changes while training, so
-    nothing may be kept encoded. `warn` takes sentences for the user."""
+    nothing may be kept encoded. `warn` takes sentences for the user. `encoder`: encodes captions where the model's own
+    text encoder has left memory."""
 
     def __init__(
         self,
@@ -59,9 +60,10 @@ class Previews:
         device: torch.device,
         warn: Callable[[str], None],
         encode_anew: bool = False,
+        encoder: Callable[[Sequence[str]], Conditioning] | None = None,
     ) -> None:
         self._family, self._recipe, self._run, self._device = family, recipe, run, device
-        self._warn, self._encode_anew = warn, encode_anew
+        self._warn, self._encode_anew, self._encoder = warn, encode_anew, encoder
         self._encoded: dict[str, Conditioning] = {}
         self._told: set[str] = set()
         self._first: dict[tuple[str, int], Path] = {}
@@ -91,8 +93,10 @@ class Previews:
         return self._encoded[text]
 
     def _encode(self, text: str) -> Conditioning:
+        there = any(name.startswith("te") for name in self._family.parts)
+        encode = self._family.encode_captions if there or self._encoder is None else self._encoder
         with torch.no_grad():
-            encoded = self._family.encode_captions([text])
+            encoded = encode([text])
         return {name: values.to(self._device) for name, values in encoded.items()}
 
     def draw(self, step: int, kept: Kept | None = None) -> Sampled | None:
@@ -101,10 +105,36 @@ class Previews:
         began = time.monotonic()
         prompts = self.prompts()
         kept = kept or Kept(step, self._recipe.adapter(step))
-        told = [self._told_of(prompt, kept) for prompt in prompts]
-        files = [self._draw_one(kept.step, number, *pair) for number, pair in enumerate(zip(prompts, told))]
-        if not files:
+        if not prompts:
             return None
+        told = [self._told_of(prompt, kept) for prompt in prompts]
+        files = []
+        for number, prompt in enumerate(prompts):
+            path = self._draw_one(f"step{kept.step:08}_{number:02}.png", prompt, told[number], f"sample {number + 1} of step {kept.step}")
+            if step == 0:
+                self._first[prompt.text, prompt.seed] = path
+            self._last[prompt.text, prompt.seed] = (kept.step, path)
+            files.append(path)
+        drawn = self._sampled(step, prompts, files, told, began)
+        return drawn if kept.step == step else replace(drawn, weights_step=kept.step)
+
+    def draw_asked(self, step: int, line: str) -> Sampled:
+        """One picture of a prompt that somebody asked for, flags as in the run's own; before and after know nothing of
+        it."""
+        began = time.monotonic()
+        prompt, faults = parse_prompt(line, self._recipe.usual)
+        for fault in faults:
+            self._warn(f"the prompt that was asked for: {fault}")
+        told = self._told_of(prompt, Kept(step, self._recipe.adapter(step)))
+        number = 0
+        while (self._run.samples / (name := f"step{step:08}_asked{number:02}.png")).exists():
+            number += 1
+        path = self._draw_one(name, prompt, told, f"the picture that was asked for at step {step}")
+        return replace(self._sampled(step, [prompt], [path], [told], began), asked=True)
+
+    def _sampled(
+        self, step: int, prompts: Sequence[Prompt], files: Sequence[Path], told: list[recipes.Recipe], began: float
+    ) -> Sampled:
         return Sampled(
             step=step,
             files=[file.relative_to(self._run.path).as_posix() for file in files],
@@ -112,7 +142,6 @@ class Previews:
             seeds=[prompt.seed for prompt in prompts],
             recipes=told,
             seconds=time.monotonic() - began,
-            weights_step=None if kept.step == step else kept.step,
         )
 
     def _told_of(self, prompt: Prompt, kept: Kept) -> recipes.Recipe:
@@ -120,7 +149,7 @@ class Previews:
         shared = {**self._recipe.told, "base_model_hash": self._recipe.base_hash()}
         return recipes.of_picture(shared, own, kept.step, kept.file)
 
-    def _draw_one(self, step: int, number: int, prompt: Prompt, told: recipes.Recipe) -> Path:
+    def _draw_one(self, name: str, prompt: Prompt, told: recipes.Recipe, called: str) -> Path:
         pixels_CHW = draw(
             self._family,
             self._recipe.make_scheduler(),
@@ -132,19 +161,15 @@ class Previews:
         if not bool(torch.isfinite(pixels_CHW).all()) and "black" not in self._told:
             self._told.add("black")
             self._warn(
-                f"sample {number + 1} of step {step} is black where the model gave values that are no numbers: it "
+                f"{called} is black where the model gave values that are no numbers: it "
                 "overflows in the chosen format (precision.compute)"
             )
-        path = self._run.samples / f"step{step:08}_{number:02}.png"
+        path = self._run.samples / name
         texts = {
             "parameters": recipes.a1111_text(prompt.text, told),
             "loratory": recipes.json_text(prompt.text, told),
         }
         self._run.put(path, Whole(png(to_picture(pixels_CHW), texts)))
-        key = (prompt.text, prompt.seed)
-        if step == 0:
-            self._first[key] = path
-        self._last[key] = (step, path)
         return path
 
     def drew(self, step: int) -> bool:
@@ -154,6 +179,8 @@ class Previews:
     def remember(self, drawn: Iterable[Sampled]) -> None:
         """Take what an earlier process of this run has drawn, so that before and after can be laid side by side."""
         for event in drawn:
+            if event.asked:
+                continue
             for file, key in zip(event.files, zip(event.prompts, event.seeds)):
                 if event.step == 0:
                     self._first[key] = self._run.path / file
