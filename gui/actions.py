@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Literal
 
-from gui import jobs
+from gui import jobs, trash
 from gui.watch import preset_of
 from trainer.contract import checkpoints
 from trainer.contract.rundir import RunDir, RunState
@@ -42,17 +42,19 @@ class Now:
 @dataclass(frozen=True)
 class Action:
     """`label`: what the button says now, "" where there is nothing to do. `do(run, text)`: Problems where it cannot be
-    done. `sure`: what is asked before, "" for nothing. `look`: Gradio's variant of the button."""
+    done. `sure`: what is asked before, "" for nothing. `look`: Gradio's variant of the button. `takes`: the box whose
+    content is `text`."""
 
     name: str
     label: Callable[[Now], str]
     do: Callable[[RunDir, str], object]
     look: Literal["primary", "secondary", "stop"] = "secondary"
     sure: str = ""
+    takes: Literal["", "length", "prompt"] = ""
 
 
-def _while_alive(text: str, preflight_too: bool = False) -> Callable[[Now], str]:
-    return lambda now: text if now.alive and (now.trains or preflight_too) else ""
+def _while_alive(text: str, others_too: bool = False) -> Callable[[Now], str]:
+    return lambda now: text if now.alive and (now.trains or others_too) else ""
 
 
 def _sample_label(now: Now) -> str:
@@ -78,11 +80,16 @@ def _discard_label(now: Now) -> str:
     return "Discard" if now.open and (now.state.state == "interrupted" or checkpoints.newest(now.run)) else ""
 
 
+def one_line(text: str) -> str:
+    """A prompt as the trainer takes it; line breaks end none."""
+    return " ".join(text.split())
+
+
 ACTIONS = (
-    Action("stop", _while_alive("Stop", preflight_too=True), lambda run, _: jobs.ask(run, "stop"), look="stop"),
+    Action("stop", _while_alive("Stop", others_too=True), lambda run, _: jobs.ask(run, "stop"), look="stop"),
     Action("pause", _while_alive("Pause"), lambda run, _: jobs.ask(run, "pause")),
     Action("save", _while_alive("Save now"), lambda run, _: jobs.ask(run, "save")),
-    Action("sample", _sample_label, lambda run, _: jobs.ask(run, "sample")),
+    Action("sample", _sample_label, lambda run, prompt: jobs.ask(run, "sample", one_line(prompt)), takes="prompt"),
     Action(
         "end",
         lambda now: "End at once, lose the step in hand" if now.alive and {"stop", "pause"} & set(now.asked) else "",
@@ -90,13 +97,14 @@ ACTIONS = (
         look="stop",
     ),
     Action("resume", _resume_label, lambda run, _: jobs.resume(run), look="primary"),
-    Action("extend", _extend_label, lambda run, length: jobs.extend(run, length)),
+    Action("extend", _extend_label, lambda run, length: jobs.extend(run, length), takes="length"),
     Action(
         "discard",
         _discard_label,
         lambda run, _: jobs.discard(run),
         sure="Discard the full state of this run? It cannot go on then. Its LoRA files, samples and curves stay.",
     ),
+    Action("delete", lambda now: "" if now.alive else "Delete", lambda run, _: trash.throw_away(run)),
 )
 """In the order of the page."""
 

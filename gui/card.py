@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gui import panels
+from gui import gallery, panels
 from trainer.contract import preset
 from trainer.contract.events import Saved
 from trainer.contract.problems import Problems
@@ -154,7 +154,7 @@ def before_after(run: RunDir, view: RunView) -> str:
 def _pair(run: RunDir, names: tuple[str, str], pair: tuple[pictures.Picture, pictures.Picture]) -> str:
     prompt, seed = pair[1].prompt, pair[1].seed
     note = f"same seed {seed}" if seed is not None else ""
-    sides = "".join(panels.picture(run, side.file, name) for side, name in zip(pair, names))
+    sides = "".join(gallery.picture(run, side.file, name, when=name) for side, name in zip(pair, names))
     said = f'<p class="prompt">{escape(prompt or "(empty prompt)")} <small>{escape(note)}</small></p>'
     return f'<div class="pair">{said}<div class="pictures">{sides}</div></div>'
 

@@ -110,8 +110,8 @@ def resolve(preset: Preset, name: str = "") -> Preset:
 def ask(run: RunDir, what: Request, text: str = "") -> None:
     """Ask a run for something; it is done after the step in hand. "stop": end with everything saved. "pause": save the
     full state and end, so that the device is free; `resume` goes on exactly. "save": an adapter file and the full state
-    now. "sample": sample pictures now. `text` goes with it: for "pause" a step, after which it counts; for "sample" a prompt that
-    is drawn instead of the run's own.
+    now. "sample": sample pictures now. `text` goes with it: for "pause" a step, after which it counts; for "sample" a
+    prompt that is drawn instead of the run's own.
 
     Problems where the run is not at work: a request that nobody reads would be found by whoever resumes it."""
     state = run.current_state()

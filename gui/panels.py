@@ -7,13 +7,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
-from gui.watch import Row, preset_of
-from trainer.contract.events import Sampled
+from gui.watch import preset_of
 from trainer.contract.rundir import RunDir, RunState
-from trainer.plan import recipes
-from trainer.report import bars, charts, figures, pictures
+from trainer.report import bars, charts, figures
 from trainer.report.verdicts import verdict
-from trainer.report.view import RunView
+from trainer.report.view import RunView, Window
 from trainer.report.words import duration, escape
 
 WORDS = {
@@ -25,8 +23,6 @@ WORDS = {
     "failed": "failed",
     "interrupted": "interrupted",
 }
-SHOWN_GROUPS = 6
-"""Rounds of samples that are open; the ones between them and the first are folded away."""
 
 
 def when(seconds: float) -> str:
@@ -47,33 +43,6 @@ def state_mark(state: str) -> str:
     """A coloured dot and the word: never the colour alone."""
     word = WORDS.get(state, state)
     return f'<span class="state {escape(word)}"><i></i>{escape(word)}</span>'
-
-
-def run_list(rows: Sequence[Row], chosen: str) -> str:
-    """The runs as a table; a row is chosen by a click or, from the keyboard, by its name."""
-    if not rows:
-        return '<p class="quiet">No runs yet. Fill in the Train tab and press "Start training".</p>'
-    head = "".join(f"<th{kind}>{name}</th>" for name, kind in _COLUMNS)
-    body = "".join(_list_row(row, row.id == chosen) for row in rows)
-    return f'<table class="runs"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
-
-
-_NUMBER = ' class="number"'
-_COLUMNS = (("Run", ""), ("State", ""), ("Step", _NUMBER), ("Loss", _NUMBER), ("Started", ""), ("Took", _NUMBER))
-
-
-def _list_row(row: Row, chosen: bool) -> str:
-    steps = f"{row.step} / {row.total_steps}" if row.total_steps else str(row.step or "")
-    loss = f"{row.loss:.4f}" if row.loss is not None else ""
-    current = ' aria-current="true"' if chosen else ""
-    name = f'<button type="button" class="pick"{current}>{escape(row.state.name or row.id)}</button>'
-    tag = "" if row.state.kind == "training" else f'<span class="tag">{escape(row.state.kind)}</span>'
-    cells = [name + tag, state_mark(row.state.state)]
-    numbers = [f'<td class="number">{escape(text)}</td>' for text in (steps, loss)]
-    tail = f'<td class="when">{when(row.state.created)}</td><td class="number">{duration(row.seconds)}</td>'
-    kind = ' class="chosen"' if chosen else ""
-    start = "".join(f"<td>{cell}</td>" for cell in cells)
-    return f'<tr data-run="{escape(row.id)}"{kind}>{start}{"".join(numbers)}{tail}</tr>'
 
 
 def progress(state: RunState, view: RunView, waiting: Iterable[str], seconds: float) -> str:
@@ -106,7 +75,11 @@ def _line(state: RunState, view: RunView, waiting: Iterable[str]) -> str:
         return ""
     asked = [_WAITING[word] for word in _WAITING if word in waiting]
     saved = [f"{view.saved[-1].file} saved"] if view.saved and not view.phase else []
-    return escape(" · ".join([*([view.phase] if view.phase else []), *saved, *asked]))
+    return escape(" · ".join(_capital(text) for text in [*([view.phase] if view.phase else []), *saved, *asked]))
+
+
+def _capital(text: str) -> str:
+    return text if text.endswith(" saved") else text[:1].upper() + text[1:]
 
 
 _WAITING = {
@@ -140,8 +113,18 @@ def _figures(view: RunView, state: RunState) -> str:
         ("Device", (view.started.device if view.started else "") or state.device),
     ]
     told = [(name, value or none) for name, value in rows if value or none]
-    cells = "".join(f"<div><dt>{escape(name)}</dt><dd>{_with_error(value)}</dd></div>" for name, value in told)
+    cells = "".join(_cell(name, value) for name, value in told)
     return f'<dl class="figures">{cells}</dl>' if cells else ""
+
+
+def _cell(name: str, value: str) -> str:
+    """A figure under its name; a long one, as GPUs have, takes two places."""
+    kind = ' class="wide"' if len(value) > LONG else ""
+    return f'<div{kind} title="{escape(value)}"><dt>{escape(name)}</dt><dd>{_with_error(value)}</dd></div>'
+
+
+LONG = 16
+"""Letters from which a figure's cell is twice as wide."""
 
 
 def _with_error(value: str) -> str:
@@ -150,10 +133,34 @@ def _with_error(value: str) -> str:
     return escape(value) + (f" <small>± {escape(error)}</small>" if mark else "")
 
 
-def curves(view: RunView, log: bool) -> str:
-    """The main charts, and what else there is folded below (a script keeps open what was opened: `fold`)."""
+def curves(view: RunView, look: figures.Look) -> str:
+    """The main charts under what moves their window, and what else there is folded below (a script keeps open what was
+    opened: `fold`)."""
     folded = "".join(fold(f"curves-{group.key}", group.title, group.body) for group in figures.groups(view))
-    return figures.main(view, log) + folded
+    return _zoom(view, look.window) + figures.main(view, look=look) + folded
+
+
+def _zoom(view: RunView, window: Window | None) -> str:
+    """Buttons that move the window of the steps; a script works out where to."""
+    end = max(view.total_steps, view.step)
+    low, high = window or (0, end)
+    buttons = "".join(
+        f'<button type="button" data-zoom="{what}" aria-label="{label}"{"" if window or what == "in" else " disabled"}>'
+        f"{sign}</button>"
+        for what, sign, label in _ZOOMS
+    )
+    said = f"Steps {low:,.0f} to {high:,.0f}" if window else "All steps. Drag over a chart to look closer."
+    reach = f'data-low="{low:.12g}" data-high="{high:.12g}" data-end="{end}"'
+    return f'<div class="zoom" {reach} role="group" aria-label="Steps shown">{buttons}<span>{said}</span></div>'
+
+
+_ZOOMS = (
+    ("in", "+", "Closer"),
+    ("out", "−", "Wider"),
+    ("left", "◀", "Earlier steps"),
+    ("right", "▶", "Later steps"),
+    ("all", "All", "All steps"),
+)
 
 
 def fold(key: str, title: str, body: str) -> str:
@@ -167,59 +174,6 @@ def time_split(run: RunDir, view: RunView) -> str:
         return ""
     done = view.step / view.total_steps if view.total_steps else 1.0
     return bars.time_bar(view.times, verdict(view.times, preset_of(run), done))
-
-
-def samples(run: RunDir, view: RunView) -> str:
-    """Pictures by step, newest first; the first round stays in sight for comparison."""
-    newest = list(reversed(view.samples))
-    if not newest:
-        return ""
-    if len(newest) <= SHOWN_GROUPS:
-        return _rounds(run, newest)
-    between = newest[SHOWN_GROUPS - 1 : -1]
-    folded = f"<details><summary>{len(between)} earlier rounds</summary>{_rounds(run, between)}</details>"
-    return _rounds(run, newest[: SHOWN_GROUPS - 1]) + folded + _rounds(run, newest[-1:])
-
-
-def _rounds(run: RunDir, events: Sequence[Sampled]) -> str:
-    return f'<div class="rounds">{"".join(_round(run, event) for event in events)}</div>'
-
-
-def _round(run: RunDir, event: Sampled) -> str:
-    shown = "".join(_sample(run, one) for one in pictures.pictures(event))
-    head = escape(pictures.title(event))
-    return f'<section class="round"><h4>{head}</h4><div class="pictures">{shown}</div></section>'
-
-
-def _sample(run: RunDir, one: pictures.Picture) -> str:
-    seed = f"seed {one.seed}" if one.seed is not None else ""
-    return picture(run, one.file, one.prompt, seed, elsewhere(one))
-
-
-def elsewhere(one: pictures.Picture) -> str:
-    """What draws a picture in another program, folded, with a button that copies it."""
-    if not one.recipe:
-        return ""
-    rows = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in recipes.rows(one.recipe))
-    text = recipes.a1111_text(one.prompt, one.recipe)
-    button = f'<button type="button" class="copy" data-copy="{escape(text)}">copy</button>'
-    body = f"<p>As A1111 reads it, and ComfyUI where the PNG is dropped: {button}</p><dl>{rows}</dl>"
-    return fold(one.file, "draw it elsewhere", f"{body}<p>{escape(recipes.ALIKE)}</p>")
-
-
-def picture(run: RunDir, file: str, prompt: str, note: str = "", more: str = "") -> str:
-    """One picture with its prompt; a click opens it in full. A file outside the run folder is not shown. `more`: HTML
-    below the prompt."""
-    path = run.inside(file)
-    if path is None:
-        return ""
-    url, said = escape(file_url(path)), escape(prompt or "(empty prompt)")
-    small = f"<small>{escape(note)}</small>" if note else ""
-    return (
-        f'<figure class="picture"><a href="{url}" target="_blank" rel="noopener">'
-        f'<img src="{url}" alt="{said}" loading="lazy" decoding="async"></a>'
-        f'<figcaption title="{said}"><span>{said}</span>{small}</figcaption>{more}</figure>'
-    )
 
 
 def console(lines: Sequence[str]) -> str:

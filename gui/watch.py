@@ -14,23 +14,30 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
+from gui.glance import Glance
 from trainer.contract import preset as presets
 from trainer.contract.events import Reader, StepDone, from_line
 from trainer.contract.problems import Problems
 from trainer.contract.rundir import RunDir, RunState
 from trainer.contract.settings import Preset
+from trainer.contract.tasks import TASKS
+from trainer.report.preflight import JSON_FILE, Preflight
+from trainer.report.preflight import load as load_preflight
 from trainer.report.view import RunView
 
 KEPT_VIEWS = 8
 """Runs whose events stay in memory; a hundred thousand steps take about 4 MB."""
 TAIL_BYTES = 32_768
+GLANCES_S = 0.2
+"""Seconds of one look at the list that go into curves of runs that were never seen; the others follow at the next."""
 _ANSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 
 
 @dataclass(frozen=True)
 class Row:
-    """A run in the list. `seconds`: how long it took, or has taken so far."""
+    """A run in the list. `seconds`: how long it took, or has taken so far. `lowest`: the lowest validation loss and
+    its step; `spark`: losses from first to last, a few."""
 
     id: str
     state: RunState
@@ -38,6 +45,8 @@ class Row:
     total_steps: int
     loss: float | None
     seconds: float
+    lowest: tuple[float, int] | None = None
+    spark: tuple[float, ...] = ()
 
 
 @dataclass
@@ -48,6 +57,8 @@ class _Known:
     state: RunState = field(default_factory=lambda: RunState(name=""))
     step: int = 0
     loss: float | None = None
+    glance: Glance = field(default_factory=Glance)
+    seen: tuple[int, int] = (0, 0)
 
 
 class Watcher:
@@ -58,6 +69,7 @@ class Watcher:
         self.lock = threading.RLock()
         self._views: OrderedDict[str, tuple[Reader, RunView, float]] = OrderedDict()
         self._known: dict[str, _Known] = {}
+        self._until = 0.0
 
     def run(self, run_id: str) -> RunDir | None:
         """The run of this name, or None: names come from a browser, so only folders that are there count."""
@@ -73,6 +85,7 @@ class Watcher:
     def rows(self) -> list[Row]:
         """All runs, newest first."""
         with self.lock:
+            self._until = time.monotonic() + GLANCES_S
             rows = [row for name in self._names() if (row := self._row(name)) is not None]
         return sorted(rows, key=lambda row: (row.state.created, row.id), reverse=True)
 
@@ -88,15 +101,21 @@ class Watcher:
         except (OSError, ValueError, TypeError):
             return None
         known.marks = marks
+        if known.seen != marks[1] and time.monotonic() < self._until:
+            known.glance.look(run.events)
+            known.seen = marks[1]
         state = known.state
         begun = state.started or state.created
         seconds = (state.ended or _end(run, state)) - begun if begun else 0.0
         seconds = state.worked_s + max(seconds, 0.0)
-        return Row(name, state, max(known.step, state.step), state.total_steps, known.loss, seconds)
+        step, glance = max(known.step, state.step), known.glance
+        return Row(name, state, step, state.total_steps, known.loss, seconds, glance.lowest, tuple(glance.spark))
 
     def first_choice(self, rows: Sequence[Row] | None = None) -> str:
-        """The run to show where none is chosen: the newest that is running, else the newest; "" without any."""
+        """The run to show where none is chosen: the newest that is running, else the newest; "" without any. A task
+        (captions, pictures) shows itself elsewhere: it is taken only where there is nothing else."""
         rows = self.rows() if rows is None else rows
+        rows = [row for row in rows if row.state.kind not in TASKS] or rows
         alive = [row.id for row in rows if row.state.state in ("starting", "running")]
         return (alive or [row.id for row in rows] or [""])[0]
 
@@ -161,6 +180,17 @@ def _preset(path: Path, _seen: tuple[int, int]) -> Preset | None:
         return presets.load(path)
     except (OSError, Problems):
         return None
+
+
+def preflight_of(run: RunDir) -> Preflight | None:
+    """What a preflight found, read anew only where its file has changed; None as long as there is none."""
+    path = run.path / JSON_FILE
+    return _preflight(run.path, _mark(path)) if path.is_file() else None
+
+
+@lru_cache(maxsize=16)
+def _preflight(folder: Path, _seen: tuple[int, int]) -> Preflight | None:
+    return load_preflight(folder)
 
 
 def pending(run: RunDir) -> set[str]:

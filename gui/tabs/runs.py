@@ -9,65 +9,29 @@ from typing import Any
 import gradio as gr
 from gradio.context import Context as Building
 
-from gui import card, panels
+from gui import card, gallery, panels, runfiles, runlist, runsettings
 from gui.shared import QUIET, Shared
-from gui.tabs import banner, queue, run_buttons
+from gui.tabs import banner, queue, run_buttons, run_trash
 from gui.text import paragraph
-from gui.watch import Watcher, console_tail, pending, watcher
-from trainer.contract.rundir import RunDir, RunState
-from trainer.report import bars, charts, figures, preflight, preflight_page
-from trainer.report.view import RunView
+from gui.watch import Watcher, console_tail, pending, preflight_of, watcher
+from trainer.contract.rundir import RunDir
+from trainer.report import bars, charts, figures, preflight_page
+from trainer.report.figures import Look
+from trainer.report.view import RunView, drawn_step
 
 CSS = charts.CSS + figures.CSS + bars.CSS + preflight_page.CSS
 """Of what the report draws too; the tab's own is web/runs.css."""
 
-PARTS = ("banner", "list", "progress", "ending", "preflight", "warnings", "curves", "samples", "time", "console")
-"""The pieces of the view, in the order of the page."""
+PARTS = (
+    "banner", "trash", "progress", "ending", "preflight", "warnings", "curves", "samples", "time", "console",
+    "settings", "files",
+)  # fmt: skip
+"""The pieces of the view that are HTML, in the order of the page; the list of runs is sent by row."""
 
-_PICK = """
-const rowOf = event => event.target.closest('tr[data-run]');
-let held = '';
-element.addEventListener('click', event => { if (rowOf(event)) trigger('click', {run: rowOf(event).dataset.run}); });
-element.addEventListener('focusin', event => { held = rowOf(event)?.dataset.run ?? ''; });
-element.addEventListener('focusout', event => { if (event.relatedTarget) held = ''; });
-document.addEventListener('pointerdown', () => { held = ''; });
-new MutationObserver(() => {
-  if (!held || document.activeElement !== document.body) return;
-  element.querySelector(`tr[data-run="${CSS.escape(held)}"] .pick`)?.focus({preventScroll: true});
-}).observe(element, {childList: true, subtree: true});
-"""
-"""A click chooses a run. The list is drawn anew each second while something runs: the keyboard's place is kept."""
-
-_FOLD = """
-const open = new Set(), shut = new Set();
-element.addEventListener('toggle', event => {
-  const key = event.target.dataset?.fold;
-  if (!key) return;
-  (event.target.open ? open : shut).add(key);
-  (event.target.open ? shut : open).delete(key);
-}, true);
-new MutationObserver(() => {
-  for (const part of element.querySelectorAll('details[data-fold]')) {
-    const key = part.dataset.fold;
-    if (open.has(key) && !part.open) part.open = true;
-    if (shut.has(key) && part.open) part.open = false;
-  }
-}).observe(element, {childList: true, subtree: true});
-"""
-"""What the reader has opened or closed stays so when the area is drawn anew."""
-
-_COPY = """
-element.addEventListener('click', async event => {
-  const button = event.target.closest('button.copy');
-  if (!button) return;
-  const text = button.dataset.copy;
-  try { await navigator.clipboard.writeText(text); }
-  catch { const box = document.createElement('textarea'); box.value = text; document.body.append(box);
-          box.select(); document.execCommand('copy'); box.remove(); }
-  button.textContent = 'copied';
-  setTimeout(() => { button.textContent = 'copy'; }, 1500);
-});
-"""
+_AREA = "window.loratory.area(element, props, trigger, watch);"
+_LIST = "window.loratory.runList(element, props, trigger, watch);"
+_CURVES = _AREA + "window.loratory.zoom(element, trigger);"
+_TRASH = _AREA + "window.loratory.trash(element, trigger);"
 
 _FOLLOW = """
 const box = element.closest('#run-console');
@@ -77,61 +41,115 @@ new ResizeObserver(() => { if (follows) box.scrollTop = box.scrollHeight; }).obs
 """
 """Keeps the log's end in sight, from when its tab is opened, until the reader scrolls back."""
 
+_SECTIONS = "".join(
+    f'<button type="button" data-section="{name.lower()}"{current}>{name}</button>'
+    for name, current in (
+        ("Overview", ' aria-current="true"'), ("Samples", ""), ("Log", ""), ("Settings", ""), ("Files", ""),
+    )
+)  # fmt: skip
+
 
 def build(shared: Shared) -> None:
     """Put the tab's components into the page that is being built, and start its clock. Put a run's id into
     `shared.chosen` to show it; over the tabs, runs are named that ended in the middle."""
     watching = watcher(shared.context.runs)
-    chosen, sent = shared.chosen, gr.State({})
+    chosen, sent, window = shared.chosen, gr.State({}), gr.State({})
     areas: dict[str, Any] = {"banner": shared.ended}
     with gr.Row(elem_classes="runs-page"):
         with gr.Column(scale=4, min_width=280, elem_classes="runs-side"):
             queue.build(shared)
-            areas["list"] = _area("runs-list", _PICK)
-        with gr.Column(scale=8, min_width=320):
+            rows = _area("runs-list", _LIST)
+            areas["trash"] = _area("runs-trash", _TRASH)
+        with gr.Column(scale=8, min_width=320, elem_classes="run-page"):
             areas["progress"] = _area("run-progress")
             controls = run_buttons.build()
-            areas["preflight"] = _area("run-preflight", _FOLD)
-            areas["ending"], areas["warnings"] = _area("run-ending", _COPY + _FOLD), _area("run-warnings", _FOLD)
-            log = gr.Checkbox(False, label="Logarithmic loss axis", elem_id="run-log", container=False)
-            areas["curves"], areas["samples"] = _area("run-curves", _FOLD), _area("run-samples", _FOLD + _COPY)
-            areas["time"], areas["console"] = _area("run-time"), _area("run-console", _FOLLOW)
+            sections = f'<nav aria-label="Parts of this run">{_SECTIONS}</nav>'
+            gr.HTML(sections, elem_id="run-sections", apply_default_css=False, js_on_load=None)
+            log, clip = _sections(areas)
 
-    def look(run_id: str, logarithmic: bool, known: dict[str, Any]) -> list[Any]:
-        return _news(watching, run_id, logarithmic, known)
+    def look(run_id: str, log: bool, clip: bool, window: dict[str, Any], known: dict[str, Any]) -> list[Any]:
+        return _news(watching, run_id, (log, clip, window), known)
 
-    def pick(event: gr.EventData, logarithmic: bool, known: dict[str, Any]) -> list[Any]:
+    def pick(event: gr.EventData, log: bool, clip: bool, window: dict[str, Any], known: dict[str, Any]) -> list[Any]:
+        if event._data.get("again"):
+            return [gr.skip(), *look(str(event._data.get("shown", "")), log, clip, window, runlist.forget(known))]
         run_id = str(event._data.get("run", ""))
-        return [run_id, *look(run_id, logarithmic, known)]
+        return [run_id, *look(run_id, log, clip, window, known)]
 
-    def find(run_id: str) -> RunDir | None:
-        return watching.run(run_id) or watching.run(watching.first_choice())
+    def zoom(run_id: str, log: bool, clip: bool, known: dict[str, Any], event: gr.EventData) -> list[Any]:
+        run = _shown(watching, run_id, known)
+        at = {"run": run.id, "at": _window(event._data)} if run else {}
+        return [at, *look(run_id, log, clip, at, known)]
 
-    outputs = [*(areas[name] for name in PARTS), *controls.outputs, sent]
-    inputs = [chosen, log, sent]
+    outputs = [rows, *(areas[name] for name in PARTS), *controls.outputs, sent]
+    inputs = [chosen, log, clip, window, sent]
     page = Building.root_block
     if page is not None:
         page.load(look, inputs, outputs, **QUIET)
     gr.Timer(1.0).tick(look, inputs, outputs, trigger_mode="once", **QUIET)
-    log.input(look, inputs, outputs, trigger_mode="always_last", **QUIET)
+    for box in (log, clip):
+        box.input(look, inputs, outputs, trigger_mode="always_last", **QUIET)
     chosen.change(look, inputs, outputs, **QUIET)
-    areas["list"].click(pick, [log, sent], [chosen, *outputs], **QUIET)
-    run_buttons.wire(controls, find, look, inputs, outputs)
+    rows.click(pick, inputs[1:], [chosen, *outputs], **QUIET)
+    areas["curves"].click(zoom, [chosen, log, clip, sent], [window, *outputs], **QUIET)
+    run_trash.wire(areas["trash"], watching, look, inputs, outputs, chosen)
+    run_buttons.wire(controls, lambda id, known: _shown(watching, id, known), look, inputs, outputs)
+    run_buttons.wire_clone(controls, lambda id, known: _shown(watching, id, known), shared, sent)
 
 
-def _area(name: str, script: str | None = None) -> gr.HTML:
-    return gr.HTML(elem_id=name, js_on_load=script, apply_default_css=False, elem_classes="area")
+def _sections(areas: dict[str, Any]) -> tuple[gr.Checkbox, gr.Checkbox]:
+    """The areas of a run below its buttons; a script shows those of one section."""
+    areas["preflight"] = _area("run-preflight")
+    areas["ending"], areas["warnings"] = _area("run-ending"), _area("run-warnings")
+    with gr.Row(elem_id="run-looks"):
+        log = gr.Checkbox(False, label="Logarithmic loss axis", elem_id="run-log", container=False, min_width=150)
+        clip = gr.Checkbox(True, label="Clip outliers", elem_id="run-clip", container=False, min_width=120)
+    areas["curves"], areas["samples"] = _area("run-curves", _CURVES), _area("run-samples")
+    areas["time"], areas["console"] = _area("run-time"), _area("run-console", _AREA + _FOLLOW)
+    areas["settings"], areas["files"] = _area("run-settings"), _area("run-files")
+    return log, clip
 
 
-def _news(watching: Watcher, run_id: str, log: bool, known: dict[str, Any]) -> list[Any]:
+def _area(name: str, script: str = _AREA) -> gr.HTML:
+    """A place whose content the page's script brings up to date, keeping all that stays: `html_template` is empty so
+    that Gradio leaves it alone."""
+    return gr.HTML("", html_template="", elem_id=name, js_on_load=script, apply_default_css=False, elem_classes="area")
+
+
+def _window(data: dict[str, Any]) -> tuple[float, float] | None:
+    """The steps that a browser asks for; None for all."""
+    try:
+        low, high = float(data["low"]), float(data["high"])
+    except (KeyError, TypeError, ValueError):
+        return None
+    return (low, high) if 0 <= low < high < 1e12 else None
+
+
+def _shown(watching: Watcher, run_id: str, known: dict[str, Any]) -> RunDir | None:
+    """The run that a session looks at: its choice, else the first there is; none right after one was deleted."""
+    run = watching.run(run_id)
+    return run or (None if known.get("nothing") else watching.run(watching.first_choice()))
+
+
+Looks = tuple[bool, bool, dict[str, Any]]
+"""Logarithmic, clipped, and the window with the run that it belongs to."""
+
+
+def _news(watching: Watcher, run_id: str, looks: Looks, known: dict[str, Any]) -> list[Any]:
     """What is new for one session since it was last told; `known` is what it was told."""
-    told, answers = dict(known), []
+    told = dict(known)
     rows = watching.rows()
-    run = watching.run(run_id) or watching.run(watching.first_choice(rows))
+    run = _shown(watching, run_id, known)
+    if run is not None:
+        told.pop("nothing", None)
+    log, clip, window = looks
+    look = Look(log, window.get("at") if run and window.get("run") == run.id else None, clip)
     seconds = next((row.seconds for row in rows if run and row.id == run.id), 0.0)
     with watching.lock:
-        texts = {"banner": banner.text(watching.runs, rows)}
-        texts |= {"list": panels.run_list(rows, run.id if run else ""), **_run_parts(watching, run, log, seconds)}
+        texts = {"banner": banner.text(watching.runs, rows), "trash": run_trash.text(watching.runs)}
+        texts |= _run_parts(watching, run, look, seconds) if run else _nothing(bool(rows))
+    listed = runlist.news(rows, run.id if run else "", told)
+    answers: list[Any] = [gr.skip() if listed is None else listed]
     for name in PARTS:
         text = texts.get(name, "")
         answers.append(gr.skip() if told.get(name, "") == hash(text) else text)
@@ -140,25 +158,38 @@ def _news(watching: Watcher, run_id: str, log: bool, known: dict[str, Any]) -> l
     return [*answers, told if told != known else gr.skip()]
 
 
-def _run_parts(watching: Watcher, run: RunDir | None, log: bool, seconds: float) -> dict[str, str]:
-    state = watching.state(run) if run else None
-    if run is None or state is None:
+def _nothing(any_runs: bool) -> dict[str, str]:
+    return {"progress": paragraph("Choose a run from the list.")} if any_runs else {}
+
+
+def _run_parts(watching: Watcher, run: RunDir, look: Look, seconds: float) -> dict[str, str]:
+    state = watching.state(run)
+    if state is None:
         return {}
     view, lines = watching.view(run), console_tail(run.console)
-    always: dict[str, Callable[[], str]] = {
+    parts: dict[str, Callable[[], str]] = {
         "progress": lambda: panels.progress(state, view, pending(run), seconds),
-        "console": lambda: panels.console(lines),
+        "console": lambda: panels.console(lines) or paragraph("Nothing was printed yet."),
+        "settings": lambda: runsettings.settings(run, state),
+        "files": lambda: runfiles.files(run, view),
     }
     if state.kind == "preflight":
-        return {**_drawn(always), **_drawn({"preflight": lambda: _preflight(run, state, view, lines)})}
-    others: dict[str, Callable[[], str]] = {
+        found = preflight_of(run)
+        parts["preflight"] = lambda: preflight_page.render(found) if found else card.failure(run, state, view, lines)
+        return _drawn(parts)
+    parts |= {
         "ending": lambda: card.ending(run, state, view, lines),
         "warnings": lambda: card.warnings(view),
-        "curves": lambda: panels.curves(view, log) if view.steps or view.validations else "",
+        "curves": lambda: panels.curves(view, look) if view.steps or view.validations else "",
         "time": lambda: panels.time_split(run, view),
-        "samples": lambda: panels.samples(run, view),
+        "samples": lambda: _samples(run, view),
     }
-    return _drawn({**always, **others})
+    return _drawn(parts)
+
+
+def _samples(run: RunDir, view: RunView) -> str:
+    seen = len(view.samples), len(view.asked), tuple(drawn_step(event) for event in view.samples[-1:])
+    return view.kept("gallery", seen, lambda: gallery.samples(run, view))
 
 
 def _drawn(parts: dict[str, Callable[[], str]]) -> dict[str, str]:
@@ -171,8 +202,3 @@ def _drawn(parts: dict[str, Callable[[], str]]) -> dict[str, str]:
             said = f"The run folder holds something that cannot be shown here: {type(error).__name__}: {error}"
             drawn[name] = paragraph(said, "bad")
     return drawn
-
-
-def _preflight(run: RunDir, state: RunState, view: RunView, lines: list[str]) -> str:
-    found = preflight.load(run.path)
-    return preflight_page.render(found) if found else card.failure(run, state, view, lines)

@@ -55,6 +55,10 @@ class FakeRun:
         ]
         self.emit(ev.Sampled, step, files=files, prompts=self.prompts, seeds=seeds, recipes=told)
 
+    def sample_asked(self, step: int, prompt: str) -> None:
+        file = draw(self.run.samples / f"{step:06}-asked.png", step, 3)
+        self.emit(ev.Sampled, step, files=[file], prompts=[prompt], seeds=[42], asked=True)
+
     def save(self, step: int, what: str = "in between") -> str:
         name = "badge.safetensors" if what == "final" else f"badge-step{step:08}.safetensors"
         (self.run.path / name).write_bytes(bytes(1_234_567))
@@ -111,7 +115,10 @@ class FakeRun:
                 )
             if step % 10 == 0:
                 self.emit(ev.Timing, step, seconds={"data": 0.6, "forward": 0.4}, wall_s=1.0, steps=10, images=40)
-            if step % 100 == 0 or self.run.take("sample") is not None:
+            asked = self.run.take("sample")
+            if asked:
+                self.sample_asked(step, asked)
+            elif step % 100 == 0 or asked is not None:
                 self.sample(step)
             if self.run.take("save") is not None:
                 self.save(step)

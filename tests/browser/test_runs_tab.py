@@ -57,6 +57,11 @@ def choose(page: Page, run: RunDir) -> None:
     expect(page.locator("#run-progress h3")).to_have_text(run.read_state().name)
 
 
+def section(page: Page, name: str) -> None:
+    """Open a part of the run's page."""
+    page.locator("#run-sections button", has_text=name).click()
+
+
 def step(page: Page) -> int:
     found = re.search(r"step (\d+) of", page.locator("#run-progress .under").inner_text())
     return int(found[1]) if found else 0
@@ -80,7 +85,9 @@ def test_a_run_is_shown_live(page: Page, served: Served, start: Start) -> None:
     assert "it/s" in figures and "LR, U-Net" in figures and "fake device" in figures
     expect(page.locator("#run-progress .state")).to_have_text("running")
     for number, kind in ((0, "line"), (0, "faint"), (1, "line")):
-        route = page.locator("#run-curves figure").nth(number).locator(f"path.{kind}").first.get_attribute("d") or ""
+        route = (
+            page.locator("#run-curves figure").nth(number).locator(f".plot path.{kind}").first.get_attribute("d") or ""
+        )
         assert route.count("L") > 10
     expect(page.locator("#run-console")).to_contain_text("step 20/2000")
     expect(page.locator("#run-time .stack i")).to_have_count(2)
@@ -95,17 +102,19 @@ def test_samples_come_and_stay_in_place(page: Page, served: Served, start: Start
     open_runs(page, served)
     rounds = page.locator("#run-samples .round")
     expect(rounds).to_have_count(1, timeout=20_000)
+    section(page, "Samples")
     picture = page.locator("#run-samples img").first
     expect(picture).to_have_js_property("naturalWidth", 96)
     page.mouse.wheel(0, 400)
     page.wait_for_timeout(300)
     place = page.evaluate("window.scrollY")
-    page.evaluate("document.querySelector('#run-samples img').dataset.mine = '1'")
+    page.evaluate("document.querySelector('#run-samples img').mine = '1'")
     before = step(page)
     reached(page, before + 15)
-    assert page.evaluate("document.querySelector('#run-samples img').dataset.mine") == "1"
+    assert page.evaluate("document.querySelector('#run-samples img').mine") == "1"
     assert page.evaluate("window.scrollY") == place
     expect(rounds).to_have_count(2, timeout=20_000)
+    assert page.evaluate("document.querySelector('#run-samples [data-key=round-0] img').mine") == "1"
     expect(rounds.first).to_contain_text("step 100")
     expect(rounds.last).to_contain_text("before training")
     expect(rounds.last).to_contain_text("a ring badge on a table")
@@ -241,7 +250,7 @@ def test_the_keyboard_keeps_its_place_while_the_list_changes(page: Page, served:
     page.locator(f'tr[data-run="{run.id}"] .pick').focus()
     page.evaluate("document.activeElement.dataset.old = '1'")
     reached(page, step(page) + 40)
-    assert page.evaluate("document.activeElement.dataset.old") is None, "the list was drawn anew"
+    assert page.evaluate("document.activeElement.dataset.old") == "1", "the row stays, only its figures change"
     assert page.evaluate("document.activeElement.closest('tr')?.dataset.run") == run.id
 
 
@@ -249,6 +258,7 @@ def test_the_log_holds_its_end_and_lets_one_read_back(page: Page, served: Served
     start("log", "--steps", "5000", "--pause", "0.005")
     open_runs(page, served)
     reached(page, 400)
+    section(page, "Log")
     page.locator("#run-console").scroll_into_view_if_needed()
     page.wait_for_timeout(2500)
     assert page.evaluate(f"{BOX}.scrollHeight") > 400
@@ -262,7 +272,7 @@ def test_log_axis(page: Page, served: Served, start: Start) -> None:
     start("log axis", "--steps", "80", "--pause", "0.01")
     open_runs(page, served)
     expect(page.locator("#run-ending .card")).to_contain_text("Done", timeout=20_000)
-    line = page.locator("#run-curves figure").first.locator("path.line").first
+    line = page.locator("#run-curves figure").first.locator(".plot path.line").first
     linear = line.get_attribute("d")
     page.locator("#run-log input").check()
     expect(line).not_to_have_attribute("d", linear or "")
@@ -327,9 +337,10 @@ def test_a_report_opens_from_the_card_and_runs_nothing(page: Page, served: Serve
     report.wait_for_timeout(300)
     assert report.title() != "ran"
     report.close()
-    picture = page.locator("#run-samples .picture a").first
+    section(page, "Samples")
+    page.locator("#run-samples .picture a").first.click()
     with page.expect_popup() as opened:
-        picture.click()
+        page.locator("dialog.beside a").click()
     expect(opened.value.locator("img")).to_have_js_property("naturalWidth", 96)
 
 
@@ -338,14 +349,17 @@ def test_what_draws_a_picture_stays_open_and_is_copied(page: Page, served: Serve
     run = start("recipes", "--steps", "2000", "--pause", "0.02")
     open_runs(page, served)
     choose(page, run)
+    section(page, "Samples")
     fold = page.locator("#run-samples .round").last.locator("details[data-fold]").first
     fold.locator("summary").click()
     expect(fold).to_contain_text("CFG scale")
+    section(page, "Overview")
     curves = page.locator("#run-curves details[data-fold=curves-norms]")
     curves.locator("summary").click()
     before = step(page)
     reached(page, before + 60)
     expect(curves).to_have_attribute("open", "")
+    section(page, "Samples")
     fold.locator("button.copy").click()
     said = page.evaluate("navigator.clipboard.readText()")
     assert said.splitlines()[-1].startswith("Steps: 20, Sampler: DDIM, CFG scale: 4, Seed: 42")

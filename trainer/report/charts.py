@@ -17,7 +17,10 @@ DASHES = ("", "9 4", "2 4", "10 3 2 3")
 COLUMNS = 60
 """Stretches of the chart that have a read-out of their own."""
 
-DARK = "--c1: #56b4e9; --c2: #ff9a52; --c3: #35c79b; --c4: #e59ccc; --c5: #f0d24a; --c6: #b7a6ff; --c7: #9fe07a; --c8: #d0d4da; --faint: .5;"
+DARK = (
+    "--c1: #56b4e9; --c2: #ff9a52; --c3: #35c79b; --c4: #e59ccc; "
+    "--c5: #f0d24a; --c6: #b7a6ff; --c7: #9fe07a; --c8: #d0d4da; --faint: .5;"
+)
 """The inks on a dark ground, for who sets them by another rule than the page's class."""
 
 CSS = """
@@ -202,7 +205,9 @@ def _svg(series: Sequence[Series], x_axis: _Axis, y_axis: _Axis) -> str:
         route = "M" + "L".join(f"{x} {y}" for x, y in places)
         if one.kind == "points":
             dots = "".join(f"M{x} {y}h0" for x, y in places)
-            drawn.append(f'<path class="link" {_ink(one)}{_dash(one)} d="{route}"/><path class="points" {_ink(one)} d="{dots}"/>')
+            drawn.append(
+                f'<path class="link" {_ink(one)}{_dash(one)} d="{route}"/><path class="points" {_ink(one)} d="{dots}"/>'
+            )
         else:
             dot = "h0" if len(places) == 1 else ""
             cap = _dash(one) or ' stroke-linecap="round"'

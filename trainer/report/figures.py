@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from trainer.report import checks
 from trainer.report.charts import Series, line_chart
-from trainer.report.view import RunView
+from trainer.report.curves import Points
+from trainer.report.view import RunView, Window
 from trainer.report.words import escape
 
 WORST = 4
@@ -28,27 +30,44 @@ def rate_name(group: str) -> str:
     return {"unet": "U-Net"}.get(group, group.replace("_", " "))
 
 
-def main(view: RunView, log: bool = False) -> str:
+@dataclass(frozen=True)
+class Look:
+    """How the charts are looked at. `window`: these steps alone. `clip`: wild single losses press nothing flat."""
+
+    log: bool = False
+    window: Window | None = None
+    clip: bool = True
+
+
+def main(view: RunView, log: bool = False, look: Look | None = None) -> str:
     """Training loss with the held-out loss on one chart, the applied learning rates below: a curve that is flat because
     the rate has fallen to nothing is then not taken for a model that has learnt all."""
-    end = float(view.total_steps)
+    look = look or Look(log)
+    end, at = float(view.total_steps), look.window
+    top, above, count = view.ordinary(at) if look.clip else (math.inf, 0, 0)
+    held_out = view.kept("held out", _count(view), lambda: checks.held_out(view.validations))
+    same = view.kept("same grid", _count(view), lambda: checks.same_grid(view.validations))
     loss = [
-        Series("each step", view.raw_losses(), "faint", 1),
-        Series("smoothed", view.smooth_losses(), "line", 1),
-        Series("held-out batch of each step, smoothed", view.smoothed("batch", view.batch_losses), "line", 4),
-        Series("held-out images", view.kept("held out", _count(view), lambda: checks.held_out(view.validations)),
-               "points", 2),
-        Series("same check on training images",
-               view.kept("same grid", _count(view), lambda: checks.same_grid(view.validations)), "points", 3),
-    ]  # fmt: skip
-    curves = enumerate(view.rate_curves().items())
-    rates = [Series(rate_name(group), points, "line", 1 + i % 4) for i, (group, points) in curves]
+        Series("each step", view.raw_losses(at), "faint", 1, top=top),
+        Series("smoothed", view.smooth_losses(at), "line", 1),
+        Series("held-out batch of each step, smoothed", view.smoothed("batch", view.batch_losses, at), "line", 4),
+        Series("held-out images", _seen(held_out, at), "points", 2),
+        Series("same check on training images", _seen(same, at), "points", 3),
+    ]
+    curves = enumerate(view.rate_curves(at).items())
+    rates = [Series(rate_name(group), points, "line", 1 + i % 4, i % 4) for i, (group, points) in curves]
     said = view.convergence()
+    clipped = f"{above:,} of {count:,} steps lie above the chart." if above else ""
     return (
-        line_chart(loss, title="Loss", height_px=260, log=log, x_end=end)
+        line_chart(loss, title="Loss", height_px=260, log=look.log, x_end=end, x_range=at)
+        + (_said(clipped) if clipped else "")
         + (_said(said) if said else "")
-        + line_chart(rates, title="Learning rate", height_px=130, x_end=end)
+        + line_chart(rates, title="Learning rate", height_px=130, x_end=end, x_range=at)
     )
+
+
+def _seen(points: Points, window: Window | None) -> Points:
+    return [(x, y) for x, y in points if window[0] <= x <= window[1]] if window else points
 
 
 def groups(view: RunView, names: Sequence[str] | None = None) -> list[Group]:
@@ -57,6 +76,7 @@ def groups(view: RunView, names: Sequence[str] | None = None) -> list[Group]:
         Group("likeness", "Likeness of the samples to the held-out images", likeness(view)),
         Group("held-out", "Held-out images in detail", held_out(view, names)),
         Group("norms", "Gradient and size of the adapter", norms(view)),
+        Group("memory", "Memory over the run", memory(view)),
     ]
     return [group for group in found if group.body]
 
@@ -138,6 +158,25 @@ def norms(view: RunView) -> str:
     return drawn
 
 
+_MEMORY = {
+    "device_used": "device, all programs",
+    "device_own": "device, tensors of this run",
+    "device_peak": "device, most of these so far",
+    "host_used": "main memory of this run",
+}
+"""Figure of `Timing.memory` -> what it is called."""
+
+
+def memory(view: RunView) -> str:
+    """What was in use over the steps, on the device and in main memory; "" for a run that did not tell."""
+    told = [(name, view.memory[key]) for key, name in _MEMORY.items() if key in view.memory]
+    drawn = [
+        Series(name, [(step, value / 1e9) for step, value in view.thinned(f"memory {name}", curve)], "line", 1 + i, i)
+        for i, (name, curve) in enumerate(told)
+    ]
+    return line_chart(drawn, title="In use, GB", height_px=150, x_end=float(view.total_steps)) if drawn else ""
+
+
 def _said(text: str) -> str:
     return f'<p class="said">{escape(text)}</p>'
 
@@ -147,7 +186,7 @@ def _count(view: RunView) -> int:
 
 
 CSS = """
-.chart + .said { margin: -6px 0 16px; font-size: 13px; opacity: .8; }
+.chart + .said, .chart + .said + .said { margin: -6px 0 16px; font-size: 13px; opacity: .8; }
 .scroll { overflow-x: auto; }
 table.numbers { border-collapse: collapse; font-size: 13px; font-variant-numeric: tabular-nums; margin: 0 0 10px; }
 table.numbers th, table.numbers td { padding: 3px 12px 3px 0; text-align: right; border: 0; border-top: 1px solid #8883;

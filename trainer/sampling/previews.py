@@ -110,7 +110,9 @@ class Previews:
         told = [self._told_of(prompt, kept) for prompt in prompts]
         files = []
         for number, prompt in enumerate(prompts):
-            path = self._draw_one(f"step{kept.step:08}_{number:02}.png", prompt, told[number], f"sample {number + 1} of step {kept.step}")
+            path = self._draw_one(
+                f"step{kept.step:08}_{number:02}.png", prompt, told[number], f"sample {number + 1} of step {kept.step}"
+            )
             if step == 0:
                 self._first[prompt.text, prompt.seed] = path
             self._last[prompt.text, prompt.seed] = (kept.step, path)

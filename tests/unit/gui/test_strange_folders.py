@@ -22,7 +22,7 @@ STEP = StepDone(step=1, time=1.0, epoch=0.1, loss=0.1, learning_rate={"unet": 1e
 
 
 def page(runs: Path, shown: RunDir) -> str:
-    told = _news(Watcher(runs), shown.id, False, {})
+    told = _news(Watcher(runs), shown.id, (False, True, {}), {})
     return "".join(part for part in told if isinstance(part, str))
 
 
