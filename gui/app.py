@@ -15,6 +15,7 @@ from gui import text, theme
 from gui.context import Context
 from gui.security import USER, Access, access, is_loopback, launch_arguments
 from gui.shared import QUIET, Shared
+from gui.studio.thumbnails import folder_of
 from gui.tabs import banner, compare, computer, dataset, language, presets, runs, train, tryout
 from gui.tabs import help as help_tab
 from gui.watch import watcher
@@ -87,7 +88,7 @@ def serve(page: gr.Blocks, context: Context, given: Access, port: int, browser: 
         show_error=True,
         prevent_thread_lock=True,
         inbrowser=False,
-        **launch_arguments(given, context.runs, context.machine.folders),
+        **launch_arguments(given, context.runs, (*context.machine.folders, _thumbnails(context))),
     )
     address = address_of(given.host, port)
     print(f"Loratory is open at {address}", flush=True)
@@ -97,6 +98,13 @@ def serve(page: gr.Blocks, context: Context, given: Access, port: int, browser: 
     if browser:
         webbrowser.open(address)
     page.block_thread()
+
+
+def _thumbnails(context: Context) -> Path:
+    """The one folder of the cache that the page hands pictures out of."""
+    folder = folder_of(context.machine.cache)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 def address_of(host: str, port: int) -> str:

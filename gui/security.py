@@ -34,8 +34,8 @@ USER = "loratory"
 PASSWORD_VARIABLE = "LORATORY_PASSWORD"
 HOSTS_VARIABLE = "LORATORY_HOSTS"
 SHORTEST_PASSWORD = 8
-UPLOAD_LIMIT = "20mb"
-"""Presets and pictures are uploaded; models are named by their path."""
+UPLOAD_LIMIT = "8gb"
+"""Of one file: presets, pictures and a ZIP of them are uploaded; models are named by their path."""
 
 PICTURES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".avif", ".heic", ".heif"})
 UNUSED = re.compile(

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 import torch
-from PIL import Image
 from torch import Tensor
 
 from trainer.data.cache import Cache, finite, hash_bytes
-from trainer.data.images import BrokenImage, look, open_image, read_bytes, to_tensor
+from trainer.data.images import to_tensor
 from trainer.parts import Family
 from trainer.plan.draws import Draw, number
+from trainer.plan.pixels import BrokenImage, open_image, read_bytes, seen
 from trainer.timing.stopwatch import SILENT, Stopwatch
 
 Progress = Callable[[str, int, int], None]
@@ -103,11 +103,7 @@ class LiveLatents:
         with self._watch.beside("read"):
             data = read_bytes(path)
         with self._watch.beside("decode"):
-            return to_tensor(_look(open_image(path, data), draw))
-
-
-def _look(image: Image.Image, draw: Draw) -> Image.Image:
-    return look(image, draw.resized, draw.crop, draw.bucket, draw.flip, draw.rotate, draw.jitter)
+            return to_tensor(seen(open_image(path, data), draw))
 
 
 def check_decodable(paths: Sequence[Path], progress: Progress | None = None) -> list[BrokenImage]:
@@ -225,7 +221,7 @@ def _decode(group: Sequence[Missing], paths: Sequence[Path]) -> list[Tensor | Br
     decoded: list[Tensor | BrokenImage] = []
     for row in group:
         try:
-            decoded.append(to_tensor(_look(open_image(paths[row.draw.image]), row.draw)))
+            decoded.append(to_tensor(seen(open_image(paths[row.draw.image]), row.draw)))
         except BrokenImage as error:
             decoded.append(error)
     return decoded

@@ -11,8 +11,8 @@ from PIL import Image
 from torch import Tensor
 
 from trainer.contract.events import Likened, Noted, Sampled, Warned
-from trainer.data.images import look, open_image
 from trainer.plan.draws import digest
+from trainer.plan.pixels import look, open_image
 from trainer.plan.plan import Plan
 from trainer.validation.likeness import Embed, likenesses
 

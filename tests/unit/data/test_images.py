@@ -8,7 +8,8 @@ import pytest
 import torch
 from PIL import Image
 
-from trainer.data.images import BrokenImage, jitter, look, open_image, resize, rotate, to_tensor
+from trainer.data.images import to_tensor
+from trainer.plan.pixels import BrokenImage, jitter, look, open_image, resize, rotate
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
 

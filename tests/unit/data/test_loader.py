@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from trainer.contract.problems import Problems
 from trainer.contract.settings import Captions
 from trainer.data.cache import Cache
-from trainer.data.images import BrokenImage
 from trainer.data.latents import BrokenImages, CachedLatents, Latents, LiveLatents, check_decodable, prepare_latents
 from trainer.data.loader import Batch, Loader, Share
 from trainer.data.text import CachedText, LiveText, prepare_text
@@ -22,6 +21,7 @@ from trainer.parts import Conditioning, DiscreteProcess, SamplingDefaults
 from trainer.plan.buckets import Placed, Size
 from trainer.plan.captions import Source
 from trainer.plan.draws import Draw, Draws, Recipe, Subject
+from trainer.plan.pixels import BrokenImage
 from trainer.plan.steps import count_steps
 
 CPU = torch.device("cpu")
