@@ -22,9 +22,9 @@ from trainer.contract.problems import Problem, Problems
 from trainer.contract.rundir import RunDir
 from trainer.contract.settings import Preset
 from trainer.contract.tasks import CAPTIONS, Captioning, Done
-from trainer.data.images import BrokenImage, open_image
 from trainer.plan import captionfiles
 from trainer.plan.captioners import Captioner, recognise
+from trainer.plan.pixels import BrokenImage, open_image
 
 Emit = Callable[[Event], None]
 WRITE_EVERY = 25

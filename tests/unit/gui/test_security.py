@@ -76,7 +76,9 @@ def local(run: RunDir, folder: Path) -> Iterator[Server]:
     (folder / "pictures").mkdir()
     (folder / "pictures" / "cat.jpg").write_bytes(b"\xff\xd8\xff")
     (folder / "pictures" / "cat.txt").write_text("a caption")
-    server = Server(security.Access("127.0.0.1"), run.path.parent, (folder / "pictures",))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(security, "UPLOAD_LIMIT", "20mb")  # the real one is far more than a test can send
+        server = Server(security.Access("127.0.0.1"), run.path.parent, (folder / "pictures",))
     yield server
     server.page.close()
 
