@@ -20,6 +20,9 @@ from .headers import register_heif as register_heif
 
 EXTENSIONS = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".avif", ".heic", ".heif"})
 
+ASIDE = "set aside"
+"""A folder of this name holds what the linter moved out of the way: it is passed over without a word."""
+
 
 @dataclass(frozen=True, slots=True)
 class ImageFile:
@@ -148,7 +151,7 @@ def _scan_row(folder: Folder, row: int, extension: str) -> tuple[list[ImageFile]
         if re.match(r"[1-9]\d*_.", child):
             name, number = folder_name(child)
             places.append(_Place(root / child, f"{root.name}/{child}", row, name, number * factor))
-        elif not child.startswith("."):
+        elif not child.startswith(".") and child != ASIDE:
             ignored.append(child)
     images: list[ImageFile] = []
     unreadable: list[Unreadable] = []
