@@ -16,6 +16,7 @@ from trainer.contract.problems import Problem, Problems
 from trainer.contract.rundir import EXIT_DONE, Kind, Request, RunDir, find_runs
 from trainer.contract.settings import Preset
 from trainer.plan.counting import some_of
+from trainer.plan.lint.lint import serious
 from trainer.plan.pace import paces
 from trainer.plan.plan import Plan, describe, examine
 from trainer.plan.sides import Known
@@ -41,7 +42,8 @@ def check(options: Namespace) -> int:
     with _told_on_stderr() as outcome:
         _, recognised, plan = _examined(options)
         folder = _runs(options) or jobs.default_runs()
-        for line in describe(plan, paces(folder).expected(plan, recognised.header).text):
+        told = describe(plan, paces(folder).expected(plan, recognised.header).text)
+        for line in (*told, *serious(plan)):
             tell(line)
         tell(f"Runs go to: {folder}")
         return EXIT_DONE

@@ -7,6 +7,7 @@ from collections import Counter as Tally
 from ..buckets import Placed
 from ..counting import count_of, verb
 from .finding import Finding, Fix
+from .looks import Look
 from .material import Material
 from .sharpness import BLURRED_BELOW
 
@@ -38,11 +39,12 @@ def broken(found: Material) -> list[Finding]:
 
 
 def duplicates(found: Material) -> list[Finding]:
-    """The same picture more than once; the largest of each group stays."""
+    """The same picture more than once; of each group the largest stays, of equal ones the sharpest."""
     groups = [list(group) for group in found.groups or () if len(group) > 1]
     if not groups:
         return []
-    ranked = [sorted(group, key=lambda i: (-found.plan.images[i].size.area, i)) for group in groups]
+    sharp = [(found.looks or {}).get(image.path, Look()).sharp or 0.0 for image in found.plan.images]
+    ranked = [sorted(group, key=lambda i: (-found.plan.images[i].size.area, -sharp[i])) for group in groups]
     extra = found.paths([index for group in ranked for index in group[1:]])
     label = "Keep the largest of each group, set the rest aside"
     return [
@@ -88,7 +90,8 @@ def too_small(found: Material) -> list[Finding]:
         return []
     side = int(found.preset.dataset.resolution)  # type: ignore[arg-type]
     fixes = [Fix("Set them aside", "set aside", files=found.paths(grown))]
-    lower = next((px for px in range(side - 64, side // 2 - 1, -64) if px >= 256 and _fits(found, px)), None)
+    least = max(side // 2, int(found.preset.dataset.bucket_min))  # type: ignore[arg-type]
+    lower = next((px for px in range(side - 64, least - 1, -64) if _fits(found, px)), None)
     if lower:
         fixes.insert(0, Fix(f"Train at {lower} px", "settings", (("dataset.resolution", lower),)))
     if found.preset.dataset.buckets:
