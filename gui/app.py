@@ -11,7 +11,7 @@ from pathlib import Path
 
 import gradio as gr
 
-from gui import text, theme
+from gui import device, text, theme
 from gui.context import Context
 from gui.security import USER, Access, access, is_loopback, launch_arguments
 from gui.shared import QUIET, Shared
@@ -42,7 +42,7 @@ TABS: tuple[tuple[str, str, Callable[[Shared], None]], ...] = (
 def build(context: Context) -> gr.Blocks:
     """The whole page."""
     with gr.Blocks(title="Loratory", analytics_enabled=False, delete_cache=(3600, 86400)) as page:
-        search, tier = _header()
+        tier = _header()
         ended = banner.area()
         states = gr.State(""), gr.State("")  # not within the tabs: Gradio counts all of their children as tabs
         with gr.Tabs(elem_id="tabs") as tabs:
@@ -52,28 +52,32 @@ def build(context: Context) -> gr.Blocks:
                     lay_out(shared)
         banner.wire(ended, watcher(context.runs), shared.chosen, tabs)
         tier.input(None, tier, js="name => { window.loratory.tier(name); }", **QUIET)
-        search.input(None, search, js="words => { window.loratory.search(words); }", **QUIET)
         page.load(train.restored(shared.train, context), outputs=shared.train.loaded, **QUIET).then(
             None, js="() => { window.loratory.lastTier(); }", **QUIET
         )
     return page
 
 
-def _header() -> tuple[gr.Textbox, gr.Radio]:
+def _header() -> gr.Radio:
     with gr.Row(elem_id="top"):
         gr.HTML(
-            f'<h1>Loratory</h1><span class="device">{text.escape(device_line())}</span>',
+            f'<h1>Loratory</h1><span class="device">{text.escape(device.line())}</span>',
             elem_id="brand",
             js_on_load=None,
         )
-        search = gr.Textbox(
-            placeholder="Search settings", show_label=False, container=False, elem_id="search", max_lines=1
+        gr.Textbox(
+            placeholder="Search settings ( / )", show_label=False, container=False, elem_id="search", max_lines=1
         )
         tier = gr.Radio(
             ["Basic", "Advanced", "Expert"], value="Basic", show_label=False, container=False, elem_id="tier"
         )
+        gr.HTML(
+            '<button type="button" id="dense" aria-pressed="false" title="Tight rows without help">Dense</button>',
+            elem_id="dense-switch",
+            js_on_load=None,
+        )
         language.build()
-    return search, tier
+    return tier
 
 
 def serve(page: gr.Blocks, context: Context, given: Access, port: int, browser: bool) -> None:
@@ -112,23 +116,6 @@ def address_of(host: str, port: int) -> str:
     if host in ("0.0.0.0", "::", ""):
         host = "127.0.0.1"
     return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
-
-
-def device_line() -> str:
-    """The GPUs by name and memory, without torch; the CPU where there is none."""
-    try:
-        import pynvml
-
-        pynvml.nvmlInit()
-        handles = [pynvml.nvmlDeviceGetHandleByIndex(i) for i in range(pynvml.nvmlDeviceGetCount())]
-        named = [(_text(pynvml.nvmlDeviceGetName(h)), pynvml.nvmlDeviceGetMemoryInfo(h).total) for h in handles]
-    except Exception:  # no driver, no library, no permission: all mean that this computer offers no NVIDIA GPU
-        return "no NVIDIA GPU found: training on the CPU unless torch finds another device"
-    return ", ".join(f"{name} ({round(int(total) / 2**30)} GB)" for name, total in named)
-
-
-def _text(name: str | bytes) -> str:
-    return name.decode(errors="replace") if isinstance(name, bytes) else name
 
 
 def main(options: argparse.Namespace) -> int:

@@ -11,24 +11,15 @@ from typing import Any
 
 import gradio as gr
 
-from gui.session import TESTED, field_id
+from gui.fixes import field_id
+from gui.session import TESTED
 from gui.values import choices, fill, kind, number_text
 from trainer.contract.settings import BY_PATH, ITEMS, Item, Preset, Rule
 
 BASIC: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("model", "Model", ("model.path",)),
-    (
-        "images",
-        "Images and captions",
-        (
-            "dataset.folders",
-            "saving.name",
-            "captions.mode",
-            "captions.trigger",
-            "captions.shuffle",
-            "dataset.resolution",
-        ),
-    ),
+    ("images", "Images", ("dataset.folders", "captions.trigger", "saving.name", "dataset.resolution")),
+    ("captions", "Captions", ("captions.mode", "captions.shuffle")),
     (
         "training",
         "Training",
@@ -47,7 +38,10 @@ BASIC: tuple[tuple[str, str, tuple[str, ...]], ...] = (
         ),
     ),
 )
-"""The groups that are always seen: id, title, settings in their order."""
+"""The groups that every tier has: id, title, settings in their order."""
+
+FIRST = {"g-model": 1, "g-images": 2}
+"""The groups that are never folded, and their places on the way: the model, the images, then Start."""
 
 FURTHER: dict[str, str] = {
     "model": "Model details",
@@ -79,6 +73,11 @@ class Group:
     paths: tuple[str, ...]
     further: bool = False
 
+    @property
+    def place(self) -> int:
+        """1, 2 for what must be filled in, 0 for all that has good defaults."""
+        return FIRST.get(self.id, 0)
+
 
 def groups() -> list[Group]:
     """Every setting once: the basic groups, then a group a section with the rest."""
@@ -102,17 +101,33 @@ def build() -> dict[str, gr.components.Component]:
     shown = fill(Preset())
     fields: dict[str, gr.components.Component] = {}
     for group in groups():
-        classes = ["group", f"tier-{tier_of(group)}"] + (["further"] if group.further else [])
-        with gr.Column(elem_id=group.id, elem_classes=classes):
-            gr.HTML(
-                f'<h2><button type="button" class="fold" aria-expanded="true">{group.title}</button></h2>',
-                elem_classes="group-title",
-                js_on_load=None,
-            )
+        if group.id == "g-captions":
+            gr.HTML(_ALL_FOLDS, elem_id="all-folds", js_on_load=None)
+        classes = ["group", f"tier-{tier_of(group)}", "pinned" if group.place else "folded"]
+        with gr.Column(elem_id=group.id, elem_classes=classes + (["further"] if group.further else [])):
+            gr.HTML(_heading(group), elem_classes="group-title", js_on_load=None)
             with gr.Row(elem_classes="fields"):
                 for path in group.paths:
                     fields[path] = component(BY_PATH[path], shown[path])
+            if group.id == "g-images":
+                gr.HTML('<div id="captions-choice"></div>', elem_id="captions-card", js_on_load=None)
     return fields
+
+
+_ALL_FOLDS = (
+    '<p><span>All below has defaults that work.</span> <button type="button" data-fold-all="0">Unfold all</button> '
+    '<button type="button" data-fold-all="1">Fold all</button></p>'
+)
+
+
+def _heading(group: Group) -> str:
+    """The group's title; a folded one says beside it what it holds and how much of it was changed (form.js)."""
+    name = f'<span class="name">{group.title}</span>'
+    if group.place:
+        title = f'<h2><span class="place">{group.place}</span> {name}</h2>'
+    else:
+        title = f'<h2><button type="button" class="fold" aria-expanded="false">{name}</button></h2>'
+    return f'{title}<span class="holds"></span><span class="marks"></span>'
 
 
 def component(item: Item, shown: Any) -> gr.components.Component:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gui.session import field_id
+from gui.fixes import field_id
 from gui.values import choices, kind
 from trainer.contract import catalog
 from trainer.contract.settings import ITEMS, Item

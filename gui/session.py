@@ -8,20 +8,22 @@ from __future__ import annotations
 import functools
 import json
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from gui.context import Context
-from gui.values import collect, fill, number_text, read
-from trainer.contract import catalog, rules
+from gui.fixes import field_id
+from gui.offers import Offer, of_optimizer
+from gui.planned import NOTHING_PLANNED, Planned
+from gui.values import collect, fill, read
 from trainer.contract.families import Family, Recognised, by_name, default_family, recognise
 from trainer.contract.machine import machine_file
-from trainer.contract.preset import absolute_paths, resolve, value_at, why_off, with_values
+from trainer.contract.preset import absolute_paths, resolve, value_at, with_values
 from trainer.contract.problems import Problem, Problems
 from trainer.contract.rundir import write_whole
-from trainer.contract.settings import BY_PATH, ITEMS, ByFamily, Preset, Rule, SameAs, UsualPrompts
+from trainer.contract.settings import BY_PATH, ITEMS, Preset, Rule
 from trainer.plan.plan import examine
 from trainer.plan.sides import Known
 
@@ -46,15 +48,24 @@ class Draft:
     in a session that the server forgot while its page stayed open (it does so after an hour without a connection).
     `quick`: the images whose plan came quickly, `held_out`: what the page shows of those held out (the plan card's).
     `toml`, `toml_help`: the comments that were typed, in the text that they stand in, and whether the help stands there
-    too (the TOML editor's)."""
+    too (the TOML editor's).
+    `base`: the preset that was loaded last, or the defaults: what a field is reset to. `done`: what was last changed by
+    a button, in words, while it can be taken back. `written`: the folders in which that wrote
+    caption files. `planned`: what the last plan told. `phrase`: what was typed as the
+    caption of images that have none."""
 
     preset: Preset = field(default_factory=Preset)
     shown: dict[str, Any] = field(default_factory=lambda: fill(Preset()))
     faults: dict[str, list[Problem]] = field(default_factory=dict)
-    offers: dict[str, str] = field(default_factory=dict)
+    offers: tuple[Offer, ...] = ()
     edits: int = 0
     opened: bool = False
-    before: tuple[Preset, dict[str, Any], dict[str, list[Problem]]] | None = None
+    base: Preset = field(default_factory=Preset)
+    before: tuple[Preset, dict[str, Any], dict[str, list[Problem]], Preset] | None = None
+    done: str = ""
+    written: tuple[Path, ...] = ()
+    planned: Planned = NOTHING_PLANNED
+    phrase: str = ""
     quick: str = ""
     held_out: str = ""
     toml: str = ""
@@ -69,7 +80,8 @@ class Draft:
         self.edits += 1
         self.shown[path] = content
         self.faults.pop(path, None)
-        self.offers.pop(path, None)
+        self.offers = tuple(offer for offer in self.offers if offer.path != path)
+        self.done, self.written = "", ()
         if path == TESTED:
             return
         before = value_at(self.preset, path)
@@ -82,7 +94,7 @@ class Draft:
             self.faults[path] = list(error.problems)
             return
         if path == "optimizer.name":
-            self.offers = offers_for(self.preset)
+            self.offers = of_optimizer(self.preset)
 
     def _proof(self, path: str) -> dict[str, str]:
         """A preset that a run has proved is unproved again once its recipe changes; people's own model, images and
@@ -101,9 +113,32 @@ class Draft:
 
     def replace(self, preset: Preset) -> None:
         """Show another preset: every field gets its value, nothing of before stays. `put_back` brings it back."""
-        self.before = (self.preset, self.shown, self.faults)
+        self._keep()
         self.edits += 1
-        self.preset, self.shown, self.faults, self.offers, self.toml = preset, fill(preset), {}, {}, ""
+        self.preset = self.base = preset
+        self.shown, self.faults, self.offers, self.done = fill(preset), {}, (), ""
+        self.written, self.toml = (), ""
+
+    def change(self, contents: Mapping[str, Any], done: str) -> None:
+        """Put contents into fields as one deed that `put_back` takes back. `done`: the deed in words."""
+        with _EDITING:
+            self._keep()
+            self.edits += 1
+            self.shown, self.faults = dict(self.shown), dict(self.faults)
+            for path, content in contents.items():
+                if path in BY_PATH and path != TESTED:
+                    self._edit(path, content)
+            self.done = done
+
+    def reset(self, paths: Sequence[str]) -> None:
+        """Give fields the values of the preset that was loaded, or of the defaults."""
+        known = [path for path in paths if path in BY_PATH]
+        label = BY_PATH[known[0]].setting.label if len(known) == 1 else f"{len(known)} settings"
+        contents = fill(self.base)
+        self.change({path: contents[path] for path in known}, f"{label} reset")
+
+    def _keep(self) -> None:
+        self.before = (self.preset, self.shown, self.faults, self.base)
 
     def take_preset(self, preset: Preset, full: Preset, first: bool) -> list[str]:
         """Take over what a text says; returns the paths that it changes. `full`: this form's own preset, resolved:
@@ -117,7 +152,8 @@ class Draft:
                 if value not in (value_at(full, path), value_at(self.preset, path))
             }
             if first:
-                self.before = (self.preset, dict(self.shown), dict(self.faults))
+                self._keep()
+            self.shown, self.faults, self.done, self.written = dict(self.shown), dict(self.faults), "", ()
             self.edits += 1
             if changes:
                 proof = [change for path in changes for change in self._proof(path).items()]
@@ -126,15 +162,16 @@ class Draft:
                 self.shown = {**self.shown, **{path: now[path] for path in (*changes, TESTED)}}
             for path in changes:
                 self.faults.pop(path, None)
-                self.offers.pop(path, None)
+            self.offers = tuple(offer for offer in self.offers if offer.path not in changes)
             return list(changes)
 
     def put_back(self) -> None:
-        """Undo the last `replace`; again, redo it."""
+        """Undo the last `replace` or `change`; again, redo it."""
         if self.before is not None:
-            now = (self.preset, self.shown, self.faults)
-            (self.preset, self.shown, self.faults), self.before = self.before, now
-            self.edits, self.offers = self.edits + 1, {}
+            now = (self.preset, self.shown, self.faults, self.base)
+            (self.preset, self.shown, self.faults, self.base), self.before = self.before, now
+            self.edits, self.offers, self.done = self.edits + 1, (), ""
+            self.written = ()
 
     def open_again(self, context: Context) -> None:
         """In a session that the server forgot: go on from the form as it was last kept."""
@@ -157,17 +194,6 @@ def _plain_rows(changes: Mapping[str, Any]) -> dict[str, Any]:
         if path == "dataset.folders"
     }
     return {**changes, **rows}
-
-
-def offers_for(preset: Preset) -> dict[str, str]:
-    """Setting path -> the text to put there, where the optimizer's usual value is another than the form's."""
-    row = catalog.optimizer(preset.optimizer.name)
-    offered = {}
-    if preset.optimizer.learning_rate != row.rate:
-        offered["optimizer.learning_rate"] = number_text(row.rate)
-    if preset.schedule.warmup != row.warmup:
-        offered["schedule.warmup"] = number_text(row.warmup)
-    return offered
 
 
 def model_of(preset: Preset, root: Path) -> Recognised | None:
@@ -202,97 +228,39 @@ def resolved(preset: Preset, root: Path) -> Preset:
     return resolve(absolute_paths(preset, root), family_of(preset, root))
 
 
-def field_id(path: str) -> str:
-    """The id of a setting's field in the page; settings of a dataset row belong to the table of rows."""
-    return "f-" + ".".join(path.split(".")[:2]).replace(".", "-")
-
-
-def live(draft: Draft, full: Preset, root: Path) -> str:
-    """What the page shows beside the fields, as JSON: problems, why fields are off, what blank ones mean, offers.
-
-    `full` is the draft's preset, resolved."""
-    problems: dict[str, list[str]] = {}
-    crossing = rules.check(full, family_of(draft.preset, root))
-    for problem in [*(fault for faults in draft.faults.values() for fault in faults), *crossing]:
-        problems.setdefault(field_id(problem.path), []).append(sentence(problem))
-    return json.dumps(
-        {
-            "edits": draft.edits,
-            "problems": problems,
-            "off": {field_id(path): why for path, why in off(full).items()},
-            "hints": {field_id(path): text for path, text in hints(full, family_of(draft.preset, root)).items()},
-            "facts": {field_id(TESTED): draft.preset.about.tested},
-            "offers": {field_id(path): _offer(path, text, full) for path, text in draft.offers.items()},
-        }
-    )
-
-
-def sentence(problem: Problem) -> str:
-    """A problem for the place beside its field: without the setting's path."""
-    return problem.why + (f" – {problem.fix}" if problem.fix else "")
-
-
-def _offer(path: str, text: str, full: Preset) -> dict[str, str]:
-    row = catalog.optimizer(full.optimizer.name)
-    usual = f"usual with {row.name}: "
-    if path == "optimizer.learning_rate":
-        usual += f"{number_text(row.low)} to {number_text(row.high)}"
-    else:
-        usual += f"{number_text(row.warmup)} %"
-    return {"text": usual, "value": text}
-
-
-def off(preset: Preset) -> dict[str, str]:
-    """Setting path -> why it has no effect now."""
-    return {item.path: why for item in ITEMS if (why := why_off(preset, item))}
-
-
-def hints(full: Preset, family: Family) -> dict[str, str]:
-    """Setting path -> what a blank field means now, for settings that follow a rule."""
-    texts = {}
-    for item in ITEMS:
-        rule, value = item.default, value_at(full, item.path)
-        if isinstance(rule, SameAs):
-            followed = value_at(full, rule.path)
-            texts[item.path] = f"{_plain(followed)}, same as {BY_PATH[rule.path].setting.label.partition(' (')[0]}"
-        elif isinstance(rule, ByFamily):
-            texts[item.path] = f"{_plain(family.defaults[item.path])}, usual for {family.name}"
-        elif isinstance(rule, UsualPrompts):
-            texts[item.path] = "\n".join(value)
-        elif isinstance(rule, Rule):
-            known = f"{value}, " if full.dataset.folders else ""
-            texts[item.path] = f"{known}the first folder's name"
-    return texts
-
-
-def _plain(value: Any) -> str:
-    if isinstance(value, bool):
-        return "on" if value else "off"
-    return number_text(value) if isinstance(value, float) else str(value)
-
-
 def remember(draft: Draft, context: Context) -> None:
     """Keep the form on disk, so that a closed browser or a restarted page loses nothing that was typed."""
     different = {path: content for path, content in draft.shown.items() if content != _FIRST[path]}
+    if draft.base != _DEFAULTS:
+        different[_LOADED] = {path: content for path, content in fill(draft.base).items() if content != _FIRST[path]}
     write_whole(user_folder(context) / "form.json", json.dumps(different, indent=1, ensure_ascii=False))
 
 
-_FIRST = fill(Preset())
+_DEFAULTS = Preset()
+_FIRST = fill(_DEFAULTS)
+_LOADED = "loaded"
+"""Under this word the memory of the form holds the preset that was loaded last, in the same way."""
 
 
 def recall(context: Context) -> Draft:
     """The form as it was left; the defaults where nothing readable was kept."""
-    draft = Draft(opened=True)
     try:
         kept = json.loads((user_folder(context) / "form.json").read_text(encoding="utf-8"))
-        for path, content in kept.items():
-            if path in BY_PATH:
-                draft.edit(path, content)
-        if isinstance(proof := kept.get(TESTED), str):  # what was kept is what was proved: filling it in is no change
-            draft.preset, draft.shown[TESTED] = with_values(draft.preset, {TESTED: proof}), proof
+        base = _filled_in(kept.pop(_LOADED, {})).preset
+        draft = _filled_in(kept)
     except (OSError, ValueError, AttributeError, TypeError):
         return Draft(opened=True)
-    draft.offers = {}
+    draft.offers, draft.base = (), base
+    return draft
+
+
+def _filled_in(kept: Mapping[str, Any]) -> Draft:
+    draft = Draft(opened=True)
+    for path, content in kept.items():
+        if path in BY_PATH:
+            draft.edit(path, content)
+    if isinstance(proof := kept.get(TESTED), str):  # what was kept is what was proved: filling it in is no change
+        draft.preset, draft.shown[TESTED] = with_values(draft.preset, {TESTED: proof}), proof
     return draft
 
 

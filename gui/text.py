@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from gui.session import field_id, sentence
+from gui.fixes import attribute, field_id, fix_of, sentence
+from trainer.contract.in_words import has_field, label_of
 from trainer.contract.problems import Problem
-from trainer.contract.settings import BY_PATH, Folder
 from trainer.report.words import escape
 
 
@@ -20,24 +20,26 @@ def lines(texts: Iterable[str]) -> str:
     return '<ul class="lines">' + "".join(f"<li>{escape(text)}</li>" for text in texts) + "</ul>"
 
 
-def label_of(path: str) -> str:
-    """What the form calls the setting at `path`."""
-    item = BY_PATH.get(".".join(path.split(".")[:2]))
-    return item.setting.label if item else path
-
-
 def problem_list(problems: Sequence[Problem], heading: str = "") -> str:
-    """Problems as a list; each names its setting by a button that leads to the field (page.js)."""
-    rows = [f"<li>{_named(problem.path)} {escape(sentence(problem))}</li>" for problem in problems]
+    """Problems as a list; each names its setting by a button that leads to the field (page.js), and has the button that
+    does what it advises where there is one (form.js)."""
+    rows = [f"<li>{_named(each.path)} <span>{escape(sentence(each))}</span>{_fix(each)}</li>" for each in problems]
     count = "1 problem" if len(rows) == 1 else f"{len(rows)} problems"
     title = escape(heading or f"{count} to solve first")
     return f'<div class="problems" role="alert"><strong>{title}</strong><ul>{"".join(rows)}</ul></div>'
 
 
 def _named(path: str) -> str:
-    if path not in BY_PATH and path.removeprefix("dataset.folders.") not in Folder.model_fields:
+    if not has_field(path):
         return f"<strong>{escape(path)}</strong>"  # no field to lead to
     return f'<button type="button" class="jump" data-jump="{escape(field_id(path))}">{escape(label_of(path))}</button>'
+
+
+def _fix(problem: Problem) -> str:
+    fix = fix_of(problem.path, problem.change)
+    if fix is None:
+        return ""
+    return f' <button type="button" class="fix" data-change="{escape(attribute(fix))}">{escape(fix["label"])}</button>'
 
 
 def command(line: str) -> str:

@@ -15,6 +15,7 @@ import gradio as gr
 from gui import heldout, text
 from gui.context import Context
 from gui.plan_html import plan_table, rate_chart
+from gui.planned import NOTHING_PLANNED, Planned, planned
 from gui.session import Draft, model_of, remember
 from gui.shared import QUIET
 from trainer.contract.families import Recognised
@@ -89,9 +90,8 @@ def say(draft: Draft, full: Preset, context: Context, asked: bool) -> list[Any]:
     if not asked and draft.quick != _images(full):
         return [gr.skip(), gr.skip(), gr.skip(), str(draft.edits)]
     began = time.perf_counter()
-    plan, held_out, rates = _plan(
-        full, model_of(draft.preset, context.root), context, PAST_S if asked else PAST_QUICKLY_S
-    )
+    model, patience_s = model_of(draft.preset, context.root), PAST_S if asked else PAST_QUICKLY_S
+    (plan, held_out, rates), draft.planned = _plan(full, model, context, patience_s)
     draft.quick = _images(full) if time.perf_counter() - began < QUICK_S else ""
     changed, draft.held_out = held_out != draft.held_out, held_out
     return [plan, held_out if changed else gr.skip(), rates, ""]
@@ -103,14 +103,15 @@ def _images(full: Preset) -> str:
     return repr((rows, full.validation.folder, full.captions.extension))
 
 
-def _plan(full: Preset, model: Recognised | None, context: Context, patience_s: float) -> list[str]:
-    """The plan, the held-out images and the curve over the steps; what stands in the way, kindly, where there is no
-    plan yet."""
+def _plan(full: Preset, model: Recognised | None, context: Context, patience_s: float) -> tuple[list[str], Planned]:
+    """The plan, the held-out images and the curve over the steps, and what the form says of it beside its fields; what
+    stands in the way, kindly, where there is no plan yet."""
     if not full.dataset.folders:
-        return [text.paragraph(NO_PLAN), "", ""]
+        return [text.paragraph(NO_PLAN), "", ""], NOTHING_PLANNED
     try:
         plan = make_plan(full, recognised=model, known=Known(context.machine.cache, patience_s=PATIENCE_S))
     except Problems as error:
-        return [text.problem_list(error.problems, "No plan yet"), "", ""]
+        return [text.problem_list(error.problems, "No plan yet"), "", ""], NOTHING_PLANNED
     expected = paces(context.runs).expected(plan, model.header if model else {}, patience_s)
-    return [plan_table(plan, expected.text), heldout.card(plan, context), rate_chart(full, plan.steps.total)]
+    parts = [plan_table(plan, expected.text), heldout.card(plan, context), rate_chart(full, plan.steps.total)]
+    return parts, planned(plan, context)

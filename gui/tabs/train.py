@@ -8,14 +8,15 @@ from typing import Any
 
 import gradio as gr
 
-from gui import form, jobs, text
+from gui import device, form, jobs, text
 from gui.context import Context
-from gui.session import Draft, live, prepare, recall, resolved
+from gui.live import live
+from gui.session import Draft, prepare, recall, resolved
 from gui.shared import QUIET, Shared
-from gui.tabs import model_field, plan_card, queue, toml_editor
+from gui.tabs import captions_choice, model_field, plan_card, queue, toml_editor
 from trainer.contract.problems import Problems
 from trainer.contract.rundir import Kind, RunDir
-from trainer.contract.settings import Preset
+from trainer.contract.settings import BY_PATH, Preset
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,6 @@ def build(shared: Shared) -> None:
         with gr.Column(elem_id="left", scale=7):
             fields = form.build()
             model_field.build(context, fields["model.path"])
-            gr.HTML(text.paragraph("No setting matches."), elem_id="nothing-found", js_on_load=None)
         with gr.Column(elem_id="right", scale=4):
             right = _right_column()
     train = Train(
@@ -77,6 +77,8 @@ def build(shared: Shared) -> None:
     _wire_edits(train, context)
     plan_card.wire(right["plan"], train, context)
     toml_editor.wire(right["toml"], train, context)
+    _wire_changes(right["live"], train, context)
+    _wire_captions(right["live"], train, shared)
     _wire_check(train, right, context)
     _wire_start(train, right["anyway"], shared)
     queue.wire_add(right["queue"], train, shared)
@@ -85,19 +87,28 @@ def build(shared: Shared) -> None:
 
 _RESULT = "watch('value', () => element.closest('#result').classList.remove('stale'));"
 
-_LIVE = "watch('value', () => window.loratory.live(props.value));"
-"""Show what the server says of the fields."""
+_LIVE = """
+window.loratory.ask = {
+  fix: data => trigger('fix', data),
+  captions: data => trigger('captions', data),
+  dataset: data => trigger('dataset', data),
+};
+watch('value', () => window.loratory.live(props.value));
+"""
+"""Show what the server says of the fields, and hand on what buttons ask for."""
 
 
 def _right_column() -> dict[str, Any]:
     parts: dict[str, Any] = {}
     with gr.Column(elem_classes="sheet", elem_id="start-card"):
+        gr.HTML('<h2><span class="place">3</span> Start</h2>', elem_id="start-title", js_on_load=None)
         with gr.Row():
             parts["start"] = gr.Button("Start training", variant="primary", elem_id="start", scale=2, min_width=120)
             parts["queue"] = queue.add_button()
             parts["check"] = gr.Button("Check", elem_id="check", scale=1, min_width=60)
             parts["preflight"] = gr.Button("Preflight", elem_id="preflight", scale=1, min_width=80)
         parts["anyway"] = queue.anyway_button()
+        gr.HTML('<div id="blocked" role="status"></div>', elem_id="blocked-line", js_on_load=None)
         parts["result"] = gr.HTML("", elem_id="result", js_on_load=_RESULT)
     parts["plan"] = plan_card.build()
     parts["toml"] = toml_editor.build()
@@ -116,7 +127,7 @@ def _say(draft: Draft, context: Context, asked: bool) -> list[Any]:
     `asked` for."""
     full = resolved(draft.preset, context.root)
     planned = plan_card.say(draft, full, context, asked)
-    return [live(draft, full, context.root), toml_editor.shown(draft, full), *planned]
+    return [live(draft, full, context.root, bool(device.gpus())), toml_editor.shown(draft, full), *planned]
 
 
 def _wire_edits(train: Train, context: Context) -> None:
@@ -137,6 +148,64 @@ def _editor(path: str, train: Train, context: Context) -> Callable[[Any, Draft],
         return train.say(draft)
 
     return edit
+
+
+def _wire_changes(live: Any, train: Train, context: Context) -> None:
+    """Let the buttons beside fields change them: what a problem advises, what is offered, resets, and Undo."""
+
+    def change(draft: Draft, event: gr.EventData) -> list[Any]:
+        draft.open_again(context)
+        before, asked = dict(draft.shown), event._data
+        if asked.get("undo"):
+            captions_choice.take_back(draft, context) if draft.written else draft.put_back()
+        elif "reset" in asked:
+            draft.reset([str(path) for path in asked["reset"]])
+        else:
+            contents = {str(path): content for path, content in asked.get("change", [])}
+            draft.change(contents, _deed(contents))
+        return [*_changes(train, before, draft), *train.say(draft)]
+
+    live.fix(change, train.draft, [*train.fields.values(), *train.said], **QUIET)
+
+
+def _deed(contents: Mapping[str, Any]) -> str:
+    """What a button did, in words."""
+    labels = [BY_PATH[path].setting.label for path in contents if path in BY_PATH]
+    [content] = contents.values() if len(contents) == 1 else [None]
+    return f"{labels[0]} set to {content}" if isinstance(content, str) and content else f"{', '.join(labels)} changed"
+
+
+def _changes(train: Train, before: Mapping[str, Any], draft: Draft) -> list[Any]:
+    """An update for each field that holds something else than before."""
+    return [
+        gr.skip() if draft.shown[path] == before.get(path) else gr.update(value=draft.shown[path])
+        for path in train.fields
+    ]
+
+
+def _wire_captions(live: Any, train: Train, shared: Shared) -> None:
+    """Let the card about missing captions do what it says; the Dataset tab opens on their folder."""
+    context = shared.context
+
+    def act(draft: Draft, event: gr.EventData) -> list[Any]:
+        draft.open_again(context)
+        before, asked, wrong = dict(draft.shown), str(event._data.get("do", "")), gr.skip()
+        draft.phrase = str(event._data.get("phrase", ""))[:1000]
+        try:
+            if asked == "trigger":
+                captions_choice.use_as_trigger(draft, draft.phrase)
+            elif asked == "write":
+                captions_choice.write(draft, draft.phrase, context)
+        except Problems as error:
+            wrong = text.problem_list(error.problems, "Not written")
+        return [*_changes(train, before, draft), *train.say(draft), wrong]
+
+    def dataset(draft: Draft) -> list[Any]:
+        bare = draft.planned.captions
+        return [bare.folder if bare else gr.skip(), gr.Tabs(selected="dataset")]
+
+    live.captions(act, train.draft, [*train.fields.values(), *train.said, train.result], **QUIET)
+    live.dataset(dataset, train.draft, [shared.folder, shared.tabs], **QUIET)
 
 
 def _wire_check(train: Train, right: Mapping[str, Any], context: Context) -> None:

@@ -32,10 +32,17 @@ def served(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Itera
     yield from serve(tmp_path_factory.mktemp("page"))
 
 
+UNFOLDED = """try {
+  if (localStorage.getItem('loratory-folds') === null) localStorage.setItem('loratory-folds', '{"*": false}');
+} catch { /* before a page is there */ }"""
+"""The browser remembers all groups of the form as unfolded, so that tests reach each field at once."""
+
+
 @pytest.fixture
 def page(chromium: Browser) -> Iterator[Page]:
     """A fresh browser session. A script error on the page fails the test."""
     context = chromium.new_context(viewport={"width": 1400, "height": 900})
+    context.add_init_script(UNFOLDED)
     page, errors = context.new_page(), []
     page.on("pageerror", lambda error: errors.append(str(error)))
     yield page

@@ -97,11 +97,14 @@ def value_at(preset: Preset, path: str) -> Any:
 
 
 def why_off(preset: Preset, item: Item) -> str:
-    """Why the setting has no effect beside the preset's others; "" where it has one."""
+    """Why the setting has no effect beside the preset's others; "" where it has one. What depends on a setting that has
+    none has none either."""
     needs = item.setting.needs
-    if needs is None or needs.met_by(value_at(preset, needs.path)):
+    if needs is None or (needs.or_set and value_at(preset, needs.or_set)):
         return ""
-    return "" if needs.or_set and value_at(preset, needs.or_set) else needs.why
+    if not needs.met_by(value_at(preset, needs.path)):
+        return needs.why
+    return why_off(preset, BY_PATH[needs.path])
 
 
 def to_values(preset: Preset) -> Values:

@@ -46,7 +46,8 @@ def unknown_names(values: Mapping[str, Any]) -> list[Problem]:
     problems = []
     for section, content in values.items():
         if section not in Preset.model_fields:
-            problems.append(unknown_name(section, "section", [*Preset.model_fields, *BY_PATH]))
+            what = "section" if isinstance(content, (Mapping, list)) else "setting"
+            problems.append(unknown_name(section, what, [*Preset.model_fields, *BY_PATH]))
         elif isinstance(content, Mapping):
             unknown = [key for key in content if f"{section}.{key}" not in BY_PATH]
             problems += [unknown_name(f"{section}.{key}", "setting", BY_PATH) for key in unknown]
@@ -107,8 +108,21 @@ def from_pydantic(error: ValidationError) -> list[Problem]:
         )
         given = fault["input"]
         shown = f"{given:.12g}" if isinstance(given, float) else repr(given)
-        found.setdefault(path, Problem(path, f"{shown} does not fit: {why}", _fitting(path, fault)))
+        fix, change = _fitting(path, fault), _nearest(path, fault)
+        found.setdefault(path, Problem(path, f"{shown} does not fit: {why}", fix, change=change))
     return list(found.values())
+
+
+def _nearest(path: str, fault: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
+    """The bound that a number missed, or the choice that a text is most like, as a change of the setting."""
+    if path not in BY_PATH:
+        return ()
+    bounds = {"greater_than_equal": "ge", "less_than_equal": "le"}
+    if fault["type"] in bounds:
+        return ((path, fault["ctx"][bounds[fault["type"]]]),)
+    options = {str(option).lower(): option for option in BY_PATH[path].options}
+    close = difflib.get_close_matches(str(fault["input"]).lower(), list(options), 1, 0.6)
+    return ((path, options[close[0]]),) if close else ()
 
 
 def _fitting(path: str, fault: Mapping[str, Any]) -> str:

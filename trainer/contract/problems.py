@@ -25,6 +25,11 @@ class Problem:
         return f"{self.path}: {self.why}" + (f" - {self.fix}" if self.fix else "")
 
 
+def to(path: str, value: Any) -> tuple[tuple[str, Any], ...]:
+    """The change of one setting, for `Problem.change`."""
+    return ((path, value),)
+
+
 class Problems(Exception):
     """All problems at once, raised before anything is loaded.
 

@@ -1,6 +1,6 @@
 """Checks of settings against each other and against the model's family, on a resolved preset: no torch, no disk.
 
-Each rule is a function that returns what it finds; `check` runs them all. `notes` tells what does not stop a run.
+Each rule is a function that returns what it finds; `check` runs them all. What stops no run is told by `advice`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from . import catalog, optimizer_table
 from .families import Family, Recognised, untrained
 from .parse import parse_gpus, parse_split
 from .preset import value_at
-from .problems import Problem
+from .problems import Problem, to
 from .rundir import slug
 from .settings import BY_PATH, Preset, Rule
 
@@ -36,20 +36,22 @@ def check_model(preset: Preset, recognised: Recognised) -> list[Problem]:
         return [untrained(path, recognised)]
     if wanted.strip().lower() not in ("auto", recognised.family.lower()):
         why = f"the base model is {recognised.family}, not {wanted}"
-        return [Problem("model.family", why, 'set it to "auto" or choose another model', "model")]
+        fix, change = 'set it to "auto" or choose another model', (("model.family", "auto"),)
+        return [Problem("model.family", why, fix, "model", change)]
     return []
-
-
-def notes(preset: Preset) -> list[Problem]:
-    """What a user should know of a resolved preset but may want: told, never stopping."""
-    return [problem for note in NOTES for problem in note(preset)]
 
 
 def closest(name: str, known: Iterable[str], otherwise: str) -> str:
     """`"did you mean X?"`, letter case aside, or else `otherwise`."""
+    close = closeto(name, known)
+    return f"did you mean {close}?" if close else otherwise
+
+
+def closeto(name: str, known: Iterable[str]) -> str:
+    """The known name that is most like `name`, letter case aside; "" where none is."""
     by_lower = {option.lower(): option for option in known}
     close = difflib.get_close_matches(name.strip().lower(), list(by_lower), 1, 0.6)
-    return f"did you mean {by_lower[close[0]]}?" if close else otherwise
+    return by_lower[close[0]] if close else ""
 
 
 def _resolved(preset: Preset) -> list[Problem]:
@@ -79,25 +81,30 @@ def _gpus(preset: Preset) -> list[Problem]:
 def _separators(preset: Preset) -> list[Problem]:
     captions = preset.captions
     if not captions.separator:
-        return [Problem("captions.separator", "tags cannot be separated by nothing", 'set it to ","')]
+        change = to("captions.separator", ",")
+        return [Problem("captions.separator", "tags cannot be separated by nothing", 'set it to ","', change=change)]
     marks = {"keep_separator": captions.keep_separator, "secondary_separator": captions.secondary_separator}
+    free = [mark for mark in ("|||", ";;;", "###") if mark not in (captions.separator, *marks.values())]
     same = [
-        Problem(f"captions.{n}", "it is the tag separator too", "use ||| or ;;;")
+        Problem(f"captions.{n}", "it is the tag separator too", f"use {free[0]}", change=to(f"captions.{n}", free[0]))
         for n, m in marks.items()
         if m == captions.separator
     ]
     if captions.keep_separator and captions.keep_separator == captions.secondary_separator:
-        same.append(Problem("captions.secondary_separator", "it is the keep separator too", "use another mark"))
+        path, why = "captions.secondary_separator", "it is the keep separator too"
+        same.append(Problem(path, why, f"use {free[0]}", change=to(path, free[0])))
     return same
 
 
 def _extension(preset: Preset) -> list[Problem]:
     extension = preset.captions.extension
     if not re.fullmatch(r"\.[\w.-]*\w", extension):
-        return [Problem("captions.extension", f"{extension!r} is no file ending", 'write it as ".txt"')]
-    if extension.lower() in IMAGE_ENDINGS:
-        return [Problem("captions.extension", f"{extension} is an image", 'write it as ".txt"')]
-    return []
+        why = f"{extension!r} is no file ending"
+    elif extension.lower() in IMAGE_ENDINGS:
+        why = f"{extension} is an image"
+    else:
+        return []
+    return [Problem("captions.extension", why, 'write it as ".txt"', change=to("captions.extension", ".txt"))]
 
 
 def _bucket_limits(preset: Preset) -> list[Problem]:
@@ -109,40 +116,48 @@ def _bucket_limits(preset: Preset) -> list[Problem]:
     if not dataset.buckets:
         return []
     if step > side:
-        return [Problem("dataset.bucket_step", f"{step} is larger than the resolution {side}", f"at most {side}")]
+        why, change = f"{step} is larger than the resolution {side}", to("dataset.bucket_step", side)
+        return [Problem("dataset.bucket_step", why, f"at most {side}", change=change)]
     if not dataset.enlarge:
         return []
     problems = []
     if low > side // step * step:
-        fix = f"at most {side // step * step}"
-        problems.append(Problem("dataset.bucket_min", f"{low} is above the resolution {side}", fix))
+        most = side // step * step
+        why, change = f"{low} is above the resolution {side}", to("dataset.bucket_min", most)
+        problems.append(Problem("dataset.bucket_min", why, f"at most {most}", change=change))
     if high < side:
-        problems.append(Problem("dataset.bucket_max", f"{high} is below the resolution {side}", f"at least {side}"))
+        why, change = f"{high} is below the resolution {side}", to("dataset.bucket_max", -(-side // step) * step)
+        problems.append(Problem("dataset.bucket_max", why, f"at least {side}", change=change))
     return problems
 
 
 def _tag_warmup(preset: Preset) -> list[Problem]:
     if preset.captions.tag_warmup > 0 and preset.memory.caption_variants > 0 and preset.memory.cache_text:
         why = "captions prepared beforehand cannot grow with the tag warmup"
-        return [Problem("memory.caption_variants", why, "set it or captions.tag_warmup to 0")]
+        fix, change = "set it or captions.tag_warmup to 0", to("memory.caption_variants", 0)
+        return [Problem("memory.caption_variants", why, fix, change=change)]
     return []
 
 
 def _something_trained(preset: Preset) -> list[Problem]:
     network, optimizer = preset.network, preset.optimizer
     if not network.unet and not network.text_encoder:
-        return [Problem("network.unet", "nothing is trained: U-Net and text encoder are both off", "turn one on")]
+        why = "nothing is trained: U-Net and text encoder are both off"
+        return [Problem("network.unet", why, "turn one on", change=to("network.unet", True))]
     rates = [(network.unet, "unet_learning_rate"), (network.text_encoder, "text_encoder_learning_rate")]
     still = [name for on, name in rates if on and getattr(optimizer, name) == 0]
     if len(still) == network.unet + network.text_encoder:
-        return [Problem(f"optimizer.{still[0]}", "nothing is learnt at rate 0", "raise it, or leave it empty")]
+        path, fix = f"optimizer.{still[0]}", "raise it, or leave it empty"
+        return [Problem(path, "nothing is learnt at rate 0", fix, change=to(path, BY_PATH[path].default))]
     return []
 
 
 def _conv_alpha(preset: Preset) -> list[Problem]:
     if preset.network.conv_rank and not preset.network.conv_alpha:
         why = "the convolutions' update would be multiplied by 0"
-        return [Problem("network.conv_alpha", why, f"set it to {preset.network.conv_rank}, or network.conv_rank to 0")]
+        fix = f"set it to {preset.network.conv_rank}, or network.conv_rank to 0"
+        change = to("network.conv_alpha", BY_PATH["network.conv_alpha"].default)
+        return [Problem("network.conv_alpha", why, fix, change=change)]
     return []
 
 
@@ -154,8 +169,9 @@ def _catalog_names(preset: Preset) -> list[Problem]:
             continue
         if catalog.find(table, name) is None:
             names = catalog.names(table)
-            fix = closest(name, names, f"one of {', '.join(names)}")
-            problems.append(Problem(path, f"there is no {item.setting.label.lower()} called {name!r}", fix))
+            fix, close = closest(name, names, f"one of {', '.join(names)}"), closeto(name, names)
+            why = f"there is no {item.setting.label.lower()} called {name!r}"
+            problems.append(Problem(path, why, fix, change=to(path, close) if close else ()))
     return problems
 
 
@@ -164,7 +180,8 @@ def _optimizer_name(preset: Preset) -> list[Problem]:
     if optimizer_table.find(name):
         return []
     fix = closest(name, optimizer_table.table(), f"one of {', '.join(catalog.names('optimizers'))}")
-    return [Problem("optimizer.name", f"there is no optimizer called {name!r}", fix)]
+    change = to("optimizer.name", close) if (close := closeto(name, optimizer_table.table())) else ()
+    return [Problem("optimizer.name", f"there is no optimizer called {name!r}", fix, change=change)]
 
 
 _OWN_SETTING = {
@@ -180,11 +197,21 @@ def _optimizer_args(preset: Preset) -> list[Problem]:
     problems = []
     for argument in preset.optimizer.args if known else ():
         if argument in _OWN_SETTING:
-            problems.append(Problem("optimizer.args", f"{argument} is not set here", _OWN_SETTING[argument]))
+            change = _renamed(preset, argument, "")
+            problems.append(
+                Problem("optimizer.args", f"{argument} is not set here", _OWN_SETTING[argument], change=change)
+            )
         elif argument not in known:
-            fix = closest(argument, known, f"it has {', '.join(known)}")
-            problems.append(Problem("optimizer.args", f"{name} has no argument {argument!r}", fix))
+            fix, close = closest(argument, known, f"it has {', '.join(known)}"), closeto(argument, known)
+            change = _renamed(preset, argument, close) if close and close not in preset.optimizer.args else ()
+            problems.append(Problem("optimizer.args", f"{name} has no argument {argument!r}", fix, change=change))
     return problems
+
+
+def _renamed(preset: Preset, argument: str, name: str) -> tuple[tuple[str, object], ...]:
+    """The optimizer's arguments with one called otherwise, or left out."""
+    named = {name if key == argument else key: value for key, value in preset.optimizer.args.items()}
+    return to("optimizer.args", {key: value for key, value in named.items() if key})
 
 
 def _one_rate(preset: Preset) -> list[Problem]:
@@ -194,7 +221,10 @@ def _one_rate(preset: Preset) -> list[Problem]:
     if not both or same or not catalog.optimizer(optimizer.name).finds_rate:
         return []
     why = f"{optimizer.name} finds one rate for everything and cannot apply two"
-    return [Problem("optimizer.text_encoder_learning_rate", why, "leave the separate learning rates empty")]
+    paths = ("optimizer.unet_learning_rate", "optimizer.text_encoder_learning_rate")
+    change = tuple((path, BY_PATH[path].default) for path in paths)
+    fix = "leave the separate learning rates empty"
+    return [Problem("optimizer.text_encoder_learning_rate", why, fix, change=change)]
 
 
 def _schedule_shares(preset: Preset) -> list[Problem]:
@@ -202,17 +232,22 @@ def _schedule_shares(preset: Preset) -> list[Problem]:
     entry = catalog.find("schedules", schedule.name)
     if entry and entry.name == "warmup stable decay" and schedule.warmup + schedule.decay > 100:
         why = f"warmup {schedule.warmup:g} % and decay {schedule.decay:g} % are more than the whole run"
-        return [Problem("schedule.decay", why, f"at most {100 - schedule.warmup:g}")]
+        most = 100 - schedule.warmup
+        return [Problem("schedule.decay", why, f"at most {most:g}", change=to("schedule.decay", most))]
     return []
 
 
 def _file_name(preset: Preset) -> list[Problem]:
     name = str(preset.saving.name)
     if name.lower().endswith((".safetensors", ".ckpt", ".pt")):
-        return [Problem("saving.name", "the ending is added by itself", f"write {name.rsplit('.', 1)[0]}")]
+        bare = name.rsplit(".", 1)[0]
+        return [
+            Problem("saving.name", "the ending is added by itself", f"write {bare}", change=to("saving.name", bare))
+        ]
     reserved = slug(name).startswith("_") and not name.startswith("_")
     if re.search(r'[<>:"/\\|?*\x00-\x1f]', name) or name != name.strip(" .") or len(name) > 100 or reserved:
-        return [Problem("saving.name", f"{name!r} cannot be a file name everywhere", f"try {slug(name)}")]
+        why, change = f"{name!r} cannot be a file name everywhere", to("saving.name", slug(name))
+        return [Problem("saving.name", why, f"try {slug(name)}", change=change)]
     return []
 
 
@@ -236,7 +271,8 @@ def _not_multiple(path: str, value: int, multiple: int, who: str) -> list[Proble
     if value % multiple == 0:
         return []
     near = max(multiple, round(value / multiple) * multiple)
-    return [Problem(path, f"{value} is not a multiple of {multiple}, which {who}", f"try {near}")]
+    why = f"{value} is not a multiple of {multiple}, which {who}"
+    return [Problem(path, why, f"try {near}", change=to(path, near))]
 
 
 FOR_THE_PLAN: tuple[PresetRule, ...] = (_resolved, _split, _gpus, _separators, _extension, _bucket_limits)
@@ -255,89 +291,3 @@ SETTINGS: tuple[PresetRule, ...] = (
 )
 
 FAMILY: tuple[FamilyRule, ...] = (_size_multiple, _sample_size)
-
-
-def _unusual_rate(preset: Preset) -> list[Problem]:
-    """Not told of a preset that a real run has proved with this rate."""
-    optimizer = preset.optimizer
-    row = catalog.find("optimizers", optimizer.name)
-    if preset.about.tested != Preset().about.tested:
-        return []
-    if not isinstance(row, catalog.Optimizer) or row.low / 3 <= optimizer.learning_rate <= row.high * 3:
-        return []
-    why = f"{optimizer.learning_rate:g} is far from what is usual with {row.name}, {row.low:g} to {row.high:g}"
-    return [Problem("optimizer.learning_rate", why, f"start at {row.rate:g}")]
-
-
-def _rate_finder_warmup(preset: Preset) -> list[Problem]:
-    row = catalog.optimizer(preset.optimizer.name)
-    if row.finds_rate and preset.schedule.warmup > 0 and not preset.optimizer.args.get("safeguard_warmup"):
-        return [Problem("schedule.warmup", f"{row.name} misjudges the rate during a warmup", "set it to 0")]
-    return []
-
-
-def _schedule_free(preset: Preset) -> list[Problem]:
-    entry = catalog.find("schedules", preset.schedule.name)
-    if catalog.optimizer(preset.optimizer.name).eval_mode and entry and entry.name != "constant":
-        why = f"{preset.optimizer.name} replaces a schedule; a falling rate slows it twice"
-        return [Problem("schedule.name", why, "set it to constant")]
-    return []
-
-
-def _cpu_precision(preset: Preset) -> list[Problem]:
-    if preset.hardware.gpus.strip().lower().startswith("cpu") and preset.precision.compute == "fp16":
-        return [Problem("precision.compute", "fp16 is several times slower than float on a CPU", "set it to float")]
-    return []
-
-
-def _nothing_held_out(preset: Preset) -> bool:
-    return preset.validation.split.strip().lower() == "off" and not preset.validation.folder
-
-
-def _stops_without_checks(preset: Preset) -> list[Problem]:
-    validation = preset.validation
-    if validation.stop != "report only" and (validation.every == "never" or _nothing_held_out(preset)):
-        return [Problem("validation.stop", "nothing is measured, so it never stops early", "set validation.every")]
-    return []
-
-
-def _stops_by_the_clock(preset: Preset) -> list[Problem]:
-    validation = preset.validation
-    if validation.stop == "report only" or validation.every != "auto" or _nothing_held_out(preset):
-        return []
-    why = "which steps are checked depends on the machine's pace, so two runs may stop at different steps"
-    fix = "set validation.every to a number of steps where stopping must be exactly repeatable"
-    return [Problem("validation.stop", why, fix)]
-
-
-def _likeness_without_samples(preset: Preset) -> list[Problem]:
-    sampling, model = preset.sampling, preset.validation.likeness_model
-    drawn = (sampling.prompts or sampling.prompts_file) and (sampling.every != "never" or sampling.at_start)
-    if not model or drawn:
-        return []
-    return [Problem("validation.likeness_model", "no sample pictures are drawn to be compared", "set sampling.every")]
-
-
-def _no_buckets_enlarge(preset: Preset) -> list[Problem]:
-    if not preset.dataset.buckets and not preset.dataset.enlarge:
-        return [Problem("dataset.enlarge", "without buckets small images are enlarged anyway", "turn buckets on")]
-    return []
-
-
-def _unused_trigger(preset: Preset) -> list[Problem]:
-    if preset.captions.mode == "none" and preset.captions.trigger:
-        return [Problem("captions.trigger", "captions are off, so the trigger word is not used", "remove it")]
-    return []
-
-
-NOTES: tuple[PresetRule, ...] = (
-    _unusual_rate,
-    _rate_finder_warmup,
-    _schedule_free,
-    _cpu_precision,
-    _stops_without_checks,
-    _stops_by_the_clock,
-    _likeness_without_samples,
-    _no_buckets_enlarge,
-    _unused_trigger,
-)

@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from trainer.contract.problems import Problem, Problems
 from trainer.contract.settings import Folder, Preset
@@ -78,7 +79,10 @@ def _scan_all(preset: Preset) -> Scan:
     try:
         held = scan([Folder(path=own, repeats=1)], extension) if own else held
     except Problems as error:
-        problems += [replace(problem, path="validation.folder", fix=_fix(problem)) for problem in error.problems]
+        problems += [
+            replace(problem, path="validation.folder", fix=_fix(problem), change=_change(problem))
+            for problem in error.problems
+        ]
     if problems:
         raise Problems(problems)
     _refuse_both(found.images, held.images)
@@ -88,6 +92,11 @@ def _scan_all(preset: Preset) -> Scan:
 
 def _fix(problem: Problem) -> str:
     return problem.fix if "row" not in problem.fix else "give the folder that the images are in"
+
+
+def _change(problem: Problem) -> tuple[tuple[str, Any], ...]:
+    """What a row's change is for the held-out folder, which is no row."""
+    return tuple(("validation.folder", rows[0].path) for _, rows in problem.change)
 
 
 def _refuse_both(trained: Sequence[ImageFile], held: Sequence[ImageFile]) -> None:

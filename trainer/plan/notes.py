@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from trainer.contract import rules
+from trainer.contract import advice
+from trainer.contract.in_words import in_words, said
 from trainer.contract.settings import Preset
 
 from .captions import varies
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 def notes(plan: Plan) -> list[str]:
     """All notes on a plan, the most important first."""
-    return [text for note in _NOTES for text in note(plan)]
+    return [in_words(text) for note in _NOTES for text in note(plan)]
 
 
 def _unreadable(plan: Plan) -> list[str]:
@@ -101,7 +102,7 @@ def _text(plan: Plan) -> list[str]:
 def _settings(plan: Plan) -> list[str]:
     """What the settings alone let expect; a preset that a run has proved is not second-guessed."""
     proved = plan.preset.about.tested != Preset().about.tested
-    return [] if proved else [f"{note}." for note in rules.notes(plan.preset)]
+    return [] if proved else [f"{said(note)}." for note in advice.notes(plan.preset)]
 
 
 def _thin_batches(plan: Plan) -> list[str]:

@@ -26,5 +26,6 @@ def place_all(found: Scan, dataset: Dataset) -> tuple[Scan, list[Placed]]:
     ]
     kept = tuple(image for image, place in zip(found.images, maybe) if place is not None)
     if not kept:
-        raise Problems([Problem("dataset.enlarge", "every image is too small", "turn enlarging on", "data")])
+        change = (("dataset.enlarge", True),)
+        raise Problems([Problem("dataset.enlarge", "every image is too small", "turn enlarging on", "data", change)])
     return Scan(kept, found.unreadable + tuple(too_small), found.notes), [place for place in maybe if place]

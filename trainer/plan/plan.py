@@ -237,7 +237,7 @@ def make_plan(
         captions=_count_captions(sources, preset),
         latents_cached=timetable.latents_cached(preset),
         text_mode=text_mode,
-        adapter=_adapter(preset, recognised),
+        adapter=adapter_of(preset, recognised),
         files=timetable.files(preset, steps, checkpoints, bool(validations)),
         notes=(),
         draws=draws,
@@ -291,7 +291,8 @@ def _count_captions(sources: Sequence[Source], preset: Preset) -> CaptionCounts:
     )
 
 
-def _adapter(preset: Preset, recognised: Recognised | None) -> Adapter:
+def adapter_of(preset: Preset, recognised: Recognised | None) -> Adapter:
+    """The adapter that a resolved preset trains. `recognised`: the base model; None: the family's usual size."""
     network = preset.network
     trained = recognised if recognised is not None and recognised.trained else None
     family = families.by_name(trained.family) if trained else families.default_family()

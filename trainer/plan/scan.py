@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from trainer.contract.preset import folder_name
 from trainer.contract.problems import Problem, Problems
@@ -80,7 +81,7 @@ def scan(folders: Sequence[Folder], extension: str = ".txt") -> Scan:
     for row, folder in enumerate(folders):
         wrong = check_folder(folder.path, row)
         if wrong:
-            problems.append(wrong)
+            problems.append(replace(wrong, change=_instead(folders, row)))
             continue
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow warns of very large images; they are scaled down anyway
@@ -129,14 +130,37 @@ def check_folder(text: str, row: int = 0) -> Problem | None:
 
 
 def _did_you_mean(path: Path) -> str:
-    parent = path.parent
+    close = _close_to(path)
+    if close is not None:
+        return f"did you mean {close}?"
+    missing = next((p for p in reversed(path.parents) if not p.exists()), None)
+    return f"{missing} does not exist either" if missing is not None else "check the path"
+
+
+def _close_to(path: Path) -> Path | None:
+    """The folder beside it that is called most like it."""
     try:
-        siblings = [entry.name for entry in os.scandir(parent) if entry.is_dir()]
+        siblings = [entry.name for entry in os.scandir(path.parent) if entry.is_dir()]
     except OSError:
-        missing = next((p for p in reversed(path.parents) if not p.exists()), parent)
-        return f"{missing} does not exist either" if missing != path else "check the path"
+        return None
     close = difflib.get_close_matches(path.name, siblings, 1, 0.6)
-    return f"did you mean {parent / close[0]}?" if close else "check the path"
+    return path.parent / close[0] if close else None
+
+
+def _instead(folders: Sequence[Folder], row: int) -> tuple[tuple[str, Any], ...]:
+    """The rows with the folder that was probably meant in place of a missing one, as a change of the setting."""
+    text = folders[row].path
+    if not text.strip():
+        return ()
+    try:
+        path = Path(text)
+        meant = path.parent if path.is_file() else _close_to(path)
+    except (OSError, ValueError):
+        return ()
+    if meant is None:
+        return ()
+    rows = [folder.model_copy(update={"path": str(meant)}) if i == row else folder for i, folder in enumerate(folders)]
+    return (("dataset.folders", rows),)
 
 
 def _scan_row(folder: Folder, row: int, extension: str) -> tuple[list[ImageFile], list[Unreadable], list[str]]:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from trainer.contract import catalog, families, optimizer_table, preset, rules
+from trainer.contract import advice, catalog, families, optimizer_table, preset, rules
 from trainer.contract.families import Recognised
 from trainer.contract.parse import parse_gpus
 from trainer.contract.settings import Preset
@@ -26,7 +26,7 @@ TABLE: list[tuple[dict[str, Any], str, str]] = [
     (
         {"captions.keep_separator": "|", "captions.secondary_separator": "|"},
         "captions.secondary_separator",
-        "another",
+        "|||",
     ),
     ({"captions.extension": "/../../x"}, "captions.extension", ".txt"),
     ({"captions.extension": "txt"}, "captions.extension", ".txt"),
@@ -76,6 +76,8 @@ TABLE: list[tuple[dict[str, Any], str, str]] = [
 def test_one_wrong_thing_is_one_problem(changes: dict[str, Any], path: str, fix: str) -> None:
     (problem,) = rules.check(resolved(changes), FAMILY)
     assert problem.path == path and fix in problem.fix and problem.why
+    if problem.change:  # what the button does, solves it
+        assert rules.check(resolved({**changes, **dict(problem.change)}), FAMILY) == []
 
 
 def test_every_rule_has_a_row() -> None:
@@ -129,8 +131,12 @@ def test_an_unresolved_preset_is_the_programs_fault() -> None:
 def test_what_is_told_but_does_not_stop(changes: dict[str, Any], path: str) -> None:
     chosen = resolved(changes)
     assert rules.check(chosen, FAMILY) == []
-    assert [problem.path for problem in rules.notes(chosen)] == [path]
-    assert rules.notes(resolved({})) == []
+    (note,) = advice.notes(chosen)
+    assert note.path == path
+    if note.change:
+        changed = resolved({**changes, **dict(note.change)})
+        assert note.why not in {left.why for left in advice.notes(changed)}
+    assert advice.notes(resolved({})) == []
 
 
 def test_the_model_must_be_of_a_family_that_is_trained_and_wanted() -> None:
@@ -172,5 +178,5 @@ def test_the_table_of_optimizers_is_that_of_the_installed_libraries() -> None:
 
 def test_a_proved_rate_is_not_called_unusual() -> None:
     high = {"optimizer.learning_rate": 3e-3}
-    assert [note.path for note in rules.notes(resolved(high))] == ["optimizer.learning_rate"]
-    assert rules.notes(resolved({**high, "about.tested": "a run"})) == []
+    assert [note.path for note in advice.notes(resolved(high))] == ["optimizer.learning_rate"]
+    assert advice.notes(resolved({**high, "about.tested": "a run"})) == []

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gui import app, form, theme
+from gui import app, device, form, theme
 from gui.context import Context
 from gui.security import PASSWORD_VARIABLE
 from trainer import commandline
@@ -19,11 +19,11 @@ ROOT = Path(__file__).resolve().parents[3]
 BASIC = [
     "model.path",
     "dataset.folders",
-    "saving.name",
-    "captions.mode",
     "captions.trigger",
-    "captions.shuffle",
+    "saving.name",
     "dataset.resolution",
+    "captions.mode",
+    "captions.shuffle",
     "training.length",
     "training.batch_size",
     "optimizer.name",
@@ -116,4 +116,4 @@ def test_the_printed_address_opens_in_a_browser(host: str, address: str) -> None
 
 
 def test_the_device_line_is_one_line_on_any_machine() -> None:
-    assert app.device_line() and "\n" not in app.device_line()
+    assert device.line() and "\n" not in device.line()

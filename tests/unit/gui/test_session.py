@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from gui.context import Context
-from gui.session import Draft, field_id, hints, live, prepare, recall, remember, resolved
+from gui.fixes import field_id
+from gui.live import hints, live
+from gui.session import Draft, prepare, recall, remember, resolved
 from trainer.contract.families import default_family
 from trainer.contract.machine import ENVIRONMENT, Machine
 from trainer.contract.preset import load, with_values
@@ -34,7 +36,7 @@ def test_a_fault_stays_beside_its_field_and_the_last_good_value_counts() -> None
     draft.edit("network.rank", 8)
     draft.edit("network.rank", 5000)
     assert draft.preset.network.rank == 8 and draft.shown["network.rank"] == 5000
-    assert "at most 1024" in told(draft)["problems"]["f-network-rank"][0]
+    assert "at most 1024" in told(draft)["problems"]["f-network-rank"][0]["text"]
     draft.edit("network.rank", 4)
     assert draft.preset.network.rank == 4 and "f-network-rank" not in told(draft)["problems"]
 
@@ -56,14 +58,14 @@ def test_a_new_optimizer_offers_its_rate_and_changes_nothing_by_itself() -> None
     draft = Draft()
     draft.edit("optimizer.name", "Prodigy")
     assert draft.preset.optimizer.learning_rate == 1e-4
-    assert {path: offer["value"] for path, offer in told(draft)["offers"].items()} == {
-        "f-optimizer-learning_rate": "1",
-        "f-schedule-warmup": "0",
+    assert {path: offer["fix"]["label"] for path, offer in told(draft)["offers"].items()} == {
+        "f-optimizer-learning_rate": "use 1",
+        "f-schedule-warmup": "use 0",
     }
     draft.edit("optimizer.learning_rate", "1")
     assert list(told(draft)["offers"]) == ["f-schedule-warmup"]
     draft.edit("optimizer.name", "AdamW")
-    assert told(draft)["offers"]["f-optimizer-learning_rate"]["value"] == "0.0001"
+    assert told(draft)["offers"]["f-optimizer-learning_rate"]["fix"]["label"] == "use 0.0001"
 
 
 def test_blank_fields_say_what_they_follow() -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from trainer.contract import families, preset, rules
+from trainer.contract import advice, families, preset
 from trainer.contract.problems import Problems
 from trainer.plan import sides
 from trainer.plan.gather import keep
@@ -112,8 +112,8 @@ def test_with_a_folder_the_split_may_be_off_and_stopping_has_something_to_measur
     values = {"validation.stop": "stop", "validation.split": "off", "validation.every": "5 steps"}
     alone = preset.resolve(preset.with_values(preset.build({}), values), families.default_family())
     with_folder = preset.with_values(alone, {"validation.folder": "/some/where"})
-    assert "validation.stop" in {note.path for note in rules.notes(alone)}
-    assert "validation.stop" not in {note.path for note in rules.notes(with_folder)}
+    assert "validation.stop" in {note.path for note in advice.notes(alone)}
+    assert "validation.stop" not in {note.path for note in advice.notes(with_folder)}
 
 
 def test_a_started_run_is_remembered_a_preview_is_not(pictures: Path) -> None:
