@@ -182,6 +182,7 @@
     document.querySelectorAll(".group").forEach(head);
     blocked();
     tellDone();
+    L.showDense();
     L.drawCaptions?.(said.captions);
     look();
   }

@@ -82,16 +82,21 @@
   }
   const lastTier = () => chooseTier(kept("tier"));
 
+  /* Marked on the form itself: Gradio repeats our rules below its own container, where those that start at the body lose. */
   function dense(on) {
-    document.body.classList.toggle("dense", on);
-    at("dense")?.setAttribute("aria-pressed", String(on));
     keep("dense", on ? "1" : "");
+    showDense();
+  }
+  function showDense() {
+    const on = Boolean(kept("dense"));
+    at("train")?.toggleAttribute("data-dense", on);
+    at("dense")?.setAttribute("aria-pressed", String(on));
   }
 
   document.addEventListener("click", (event) => {
     const goal = event.target.closest ? event.target.closest("[data-copy], #dense") : null;
     if (!goal) return;
-    if (goal.id === "dense") dense(!document.body.classList.contains("dense"));
+    if (goal.id === "dense") dense(!kept("dense"));
     else navigator.clipboard?.writeText(goal.dataset.copy).then(() => {
       goal.textContent = "copied";
       setTimeout(() => { goal.textContent = "copy"; }, 1200);
@@ -123,14 +128,13 @@
   }
 
   window.loratory = {
-    HELP, TIERS, at, make, button, inputOf, keep, kept, showTip, hideTip, openTab, tier, tierNow, chooseTier, lastTier, download,
+    HELP, TIERS, at, make, button, inputOf, keep, kept, showTip, hideTip, openTab, tier, tierNow, chooseTier, lastTier, showDense, download,
     look: () => {},
   };
 
   function begin() {
     document.body.append(tip);
     document.body.dataset.tier = "basic";
-    dense(Boolean(kept("dense")));
   }
   if (document.body) begin(); else document.addEventListener("DOMContentLoaded", begin);
 })();
