@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from gui.values import number_text, show
-from trainer.contract.in_words import in_words
+from trainer.contract.in_words import has_field, in_words
 from trainer.contract.problems import Problem
 from trainer.contract.settings import BY_PATH, Rule
 
@@ -24,7 +24,10 @@ def field_id(path: str) -> str:
 
 
 def sentence(problem: Problem) -> str:
-    """A problem for the place beside its field: without the setting's path."""
+    """A problem for the place beside its field: without the setting's path. One that no field is to blame for, as of a
+    file's text, keeps the paths that stand there."""
+    if not has_field(problem.path):
+        return problem.why + (f" – {problem.fix}" if problem.fix else "")
     return in_words(problem.why) + (f" – {in_words(problem.fix)}" if problem.fix else "")
 
 

@@ -26,7 +26,7 @@ def field(page: Page, path: str) -> str:
 
 def open_form(page: Page, served: Served) -> None:
     page.goto(served.url)
-    page.wait_for_selector("#f-network-rank .help")
+    page.wait_for_selector("#f-model-path .help")
     page.wait_for_function("document.querySelector('#toml').textContent.includes('[network]')")
 
 
