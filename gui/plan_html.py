@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from gui import text
-from gui.session import field_id
+from gui.fixes import field_id
 from gui.values import number_text
 from trainer.contract import catalog
 from trainer.contract.settings import BY_PATH, Preset

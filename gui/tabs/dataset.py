@@ -16,7 +16,8 @@ from typing import Any
 import gradio as gr
 from gradio.utils import get_upload_folder
 
-from gui.session import Draft, resolved, sentence
+from gui.fixes import sentence
+from gui.session import Draft, resolved
 from gui.shared import QUIET, Shared
 from gui.studio import incoming, places
 from gui.studio.desk import Asked, Desk
