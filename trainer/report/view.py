@@ -43,7 +43,7 @@ class RunView:
 
     def __init__(self) -> None:
         self.started: RunStarted | None = None
-        self.phase = ""
+        self.phase, self.progress = "", (0, 0)
         self.step, self.epoch, self.images = 0, 0.0, 0
         self.steps, self.losses, self.worked_at = array("d"), array("d"), array("d")
         self.rates: dict[str, Curve] = {}
@@ -82,6 +82,7 @@ class RunView:
         self._last_time = event.time
 
     def _on_phase(self, event: Phase) -> None:
+        self.progress = event.done, event.of
         self.phase = f"{event.text} ({event.done} of {event.of})" if event.of else event.text
 
     def _on_step(self, event: StepDone) -> None:

@@ -109,7 +109,7 @@ def _all(run: RunDir, task: Captioning, model: Model, wanted: list[str], count: 
                 return True
             if time.monotonic() - told >= PROGRESS_S:
                 told = time.monotonic()
-                emit(Phase(text=f"captioning, {done} of {len(wanted)} images", done=done, of=len(wanted)))
+                emit(Phase(text="captioning images", done=done, of=len(wanted)))
             texts |= _captioned(run, batch, model, task, count, emit)
             if len(texts) >= WRITE_EVERY or (task.dry and texts):
                 _write(run, task, texts, count)
@@ -118,7 +118,7 @@ def _all(run: RunDir, task: Captioning, model: Model, wanted: list[str], count: 
         return True
     finally:
         _write(run, task, texts, count)
-    emit(Phase(text=f"captioning, {len(wanted)} of {len(wanted)} images", done=len(wanted), of=len(wanted)))
+    emit(Phase(text="captioning images", done=len(wanted), of=len(wanted)))
     return False
 
 

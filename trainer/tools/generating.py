@@ -218,7 +218,7 @@ class Painter:
             encoded[text],
             encoded[prompt.negative],
             easel.device,
-            before_step=lambda step: self._before_step(step, prompt.steps),
+            before_step=self._before_step,
         )
         if not bool(torch.isfinite(pixels_CHW).all()) and not self._black:
             self._black = True
@@ -234,7 +234,7 @@ class Painter:
         self._made += prompt.steps
         return path.relative_to(self._run.path).as_posix()
 
-    def _before_step(self, number: int, steps: int) -> None:
+    def _before_step(self, number: int) -> None:
         """Tell how far it is, a few times a second; KeyboardInterrupt where the run was asked to stop."""
         if self._run.peek("stop") is not None or self._run.peek("pause") is not None:
             self._run.take("stop"), self._run.take("pause")
@@ -242,7 +242,7 @@ class Painter:
         if time.monotonic() - self._told < PROGRESS_S:
             return
         self._told = time.monotonic()
-        text = f"picture {self._done + 1} of {self._count}, step {number + 1} of {steps}"
+        text = f"drawing picture {self._done + 1} of {self._count}: sampler steps"
         self._emit(Phase(text=text, done=self._made + number, of=self._steps))
 
     def _recipe(self, prompt: Prompt, column: Sequence[Strength]) -> recipes.Recipe:
