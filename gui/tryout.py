@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -12,13 +11,13 @@ from typing import Any
 from gui import jobs, queue_card, queue_lanes
 from gui.watch import Row, Watcher, preset_of
 from trainer.contract import catalog, families, tasks
+from trainer.contract.events import Sampled, read
 from trainer.contract.problems import Problem, Problems
 from trainer.contract.rundir import RunDir
 from trainer.contract.settings import Preset
 from trainer.contract.tasks import Generating
 from trainer.report.view import RunView
 
-TRASH = ".trash"
 MOST_PICTURES = 400
 
 
@@ -110,6 +109,28 @@ def usual() -> dict[str, Any]:
         "sampler": Preset().sampling.sampler,
         "precision": "fp16" if queue_lanes.nvidia_gpus() else "float",
     }
+
+
+def in_order(files: Iterable[str], run: RunDir | None, watching: Watcher) -> tuple[str, ...]:
+    """Those of the files that are the run's adapters, by step, however they were clicked."""
+    if run is None:
+        return ()
+    chosen = set(files)
+    with watching.lock:
+        return tuple(str(each.file) for each in adapters(run, watching.view(run)) if str(each.file) in chosen)
+
+
+def recipes_of(run: RunDir) -> list[Sampled]:
+    """What a try's columns were drawn with, as far as they are done, in order."""
+    try:
+        return list(_sampled(run.events, run.events.stat().st_size))
+    except OSError:
+        return []
+
+
+@lru_cache(maxsize=16)
+def _sampled(path: Path, _size: int) -> tuple[Sampled, ...]:
+    return tuple(event for event in read(path) if isinstance(event, Sampled))
 
 
 def task(asked: Asked, run: RunDir | None) -> Generating:
@@ -229,18 +250,6 @@ def title_of(column: Sequence[tasks.Strength], label: Mapping[str, str]) -> tupl
     return " + ".join(label.get(one.file, Path(one.file).stem) for one in column), ", ".join(
         f"strength {one.strength:g}" for one in column
     )
-
-
-def throw_away(run: RunDir) -> None:
-    """Move a try that is over to the runs folder's trash. Problems where it is at work or cannot be moved."""
-    if jobs.alive(run):
-        raise Problems([Problem("try", "it is being drawn", "stop it first")])
-    bin = run.path.parent / TRASH
-    try:
-        bin.mkdir(exist_ok=True)
-        os.rename(run.path, bin / run.id)
-    except OSError as error:
-        raise Problems([Problem("try", f"it cannot be deleted: {error}", "close what has its files open")]) from None
 
 
 def samplers() -> tuple[str, ...]:

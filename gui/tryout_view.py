@@ -9,7 +9,7 @@ from gui import panels
 from gui.text import paragraph, problem_list
 from gui.tryout import title_of
 from gui.watch import Row
-from trainer.contract.events import Failed
+from trainer.contract.events import Failed, Sampled
 from trainer.contract.problems import Problem
 from trainer.contract.rundir import RunDir
 from trainer.contract.tasks import Generating, picture_name
@@ -60,7 +60,7 @@ def _wrong(view: RunView) -> str:
     return f'{warned}<div class="problems" role="alert"><strong>{escape(failed.cause)}</strong><ul>{lines}</ul></div>'
 
 
-def grid(run: RunDir, made: Generating, view: RunView, label: Mapping[str, str]) -> str:
+def grid(run: RunDir, made: Generating, drawn: Sequence[Sampled], label: Mapping[str, str]) -> str:
     """A row a prompt, a column a choice of adapters; places that are not drawn yet are empty."""
     titles = [title_of(column, label) for column in made.columns]
     heads = "".join(
@@ -70,7 +70,7 @@ def grid(run: RunDir, made: Generating, view: RunView, label: Mapping[str, str])
     prompts = [line for line in made.prompts if line.strip() and not line.lstrip().startswith("#")]
     rows = "".join(
         f'<tr><th scope="row" translate="no">{escape(prompt)}</th>'
-        + "".join(_cell(run, view, column, row, prompt, titles[column]) for column in range(len(titles)))
+        + "".join(_cell(run, drawn, column, row, prompt, titles[column]) for column in range(len(titles)))
         + "</tr>"
         for row, prompt in enumerate(prompts)
     )
@@ -81,20 +81,20 @@ def grid(run: RunDir, made: Generating, view: RunView, label: Mapping[str, str])
     )
 
 
-def _cell(run: RunDir, view: RunView, column: int, row: int, prompt: str, title: tuple[str, str]) -> str:
+def _cell(run: RunDir, drawn: Sequence[Sampled], column: int, row: int, prompt: str, title: tuple[str, str]) -> str:
     path = run.samples / picture_name(column, row)
     if not path.is_file():
         return '<td><span class="try-empty" aria-label="not drawn yet"></span></td>'
     url, said = escape(panels.file_url(path)), escape(", ".join([prompt, *filter(None, title)]))
     return (
         f'<td><a href="{url}" target="_blank" rel="noopener"><img src="{url}" alt="{said}" loading="lazy" '
-        f'decoding="async"></a>{_recipe(view, column, row)}</td>'
+        f'decoding="async"></a>{_recipe(drawn, column, row)}</td>'
     )
 
 
-def _recipe(view: RunView, column: int, row: int) -> str:
+def _recipe(drawn: Sequence[Sampled], column: int, row: int) -> str:
     """What draws the picture elsewhere, folded, once its column is done."""
-    event = view.samples[column] if column < len(view.samples) else None
+    event = drawn[column] if column < len(drawn) else None
     if event is None or row >= len(event.recipes):
         return ""
     recipe, prompt = event.recipes[row], event.prompts[row]
@@ -122,7 +122,7 @@ def listing(rows: Sequence[tuple[Row, Generating | None]], chosen: str) -> str:
     if len(rows) < 2:
         return ""
     items = "".join(_item(row, made, row.id == chosen) for row, made in rows)
-    return f'<h4>Earlier tries</h4><ul class="try-list">{items}</ul>'
+    return f'<h4>Tries</h4><ul class="try-list">{items}</ul>'
 
 
 def _item(row: Row, made: Generating | None, chosen: bool) -> str:

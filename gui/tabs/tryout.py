@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import gradio as gr
 from gradio.context import Context as Building
 
-from gui import jobs, tryout, tryout_view
+from gui import jobs, trash, tryout, tryout_view
 from gui.context import Context
 from gui.shared import QUIET, Shared
 from gui.tabs import copy_adapter
@@ -74,7 +74,12 @@ def _form() -> Form:
         for name, label in (("steps", "Sampler steps"), ("guidance", "Guidance (CFG)")):
             inputs[name] = _small(name, label, usual)
         inputs["sampler"] = gr.Dropdown(
-            list(tryout.samplers()), value=usual["sampler"], label="Sampler", elem_id="try-sampler", min_width=90
+            list(tryout.samplers()),
+            value=usual["sampler"],
+            label="Sampler",
+            elem_id="try-sampler",
+            elem_classes="field",
+            min_width=90,
         )
     with gr.Accordion("More", open=False):
         inputs["vae"] = gr.Textbox("", label="Separate VAE", elem_id="try-vae", max_lines=1)
@@ -128,8 +133,9 @@ def _wire_view(form: Form, watching: Watcher, areas: list[gr.HTML], shown: gr.St
 
     def draw(values: dict[Any, Any]) -> list[Any]:
         known, run = dict(values[sent]), watching.run(values[form.run] or "")
+        asked = _asked(form, values)
         try:
-            made = tryout.task(_asked(form, values), run)
+            made = tryout.task(replace(asked, files=tryout.in_order(asked.files, run, watching)), run)
             warned = tryout_view.warning(tryout.beside(watching, made.gpus))
             id, known["said"] = tryout.begin(made, watching).id, warned
         except Problems as error:
@@ -173,7 +179,7 @@ def _obey(watching: Watcher, what: str, which: str, shown: str) -> str:
     if what == "stop":
         jobs.ask(run, "stop")
     if what == "delete":
-        tryout.throw_away(run)
+        trash.throw_away(run)
         return ""
     return which
 
@@ -246,4 +252,4 @@ def _drawn(watching: Watcher, row: Row, run: RunDir) -> dict[str, str]:
     label, source = tryout.short_names(made), watching.run(made.source)
     if source is not None:
         label |= {str(each.file): each.label for each in tryout.adapters(source, watching.view(source))}
-    return {"head": head, "grid": tryout_view.grid(run, made, view, label)}
+    return {"head": head, "grid": tryout_view.grid(run, made, tryout.recipes_of(run), label)}

@@ -69,6 +69,8 @@ def work(run: RunDir, task: Generating, emit: Emit) -> Done:
     run.update_state(device=name, threads=threads, versions=machines.versions())
     for doubt in machines.doubts(preset, device):
         emit(Warned(text=doubt))
+    if run.peek("stop") is not None:
+        return Done("stopped", "stopped before the model was loaded")
     hashed = BackgroundHash(task.model, load_machine(ROOT).cache / "hashes.json")
     emit(Phase(text="loading the model"))
     family: Family = resolve("families", recognised.family)()
