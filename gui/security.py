@@ -79,12 +79,14 @@ def access(host: str, environ: MutableMapping[str, str] = os.environ) -> Access:
 
 
 def launch_arguments(given: Access, runs: Path, folders: Sequence[Path] = ()) -> dict[str, Any]:
-    """What `Blocks.launch` needs so that all of the above holds. `folders`: where other pictures may be shown from."""
-    guard = Middleware(Guard, access=given, runs=Path(runs), folders=tuple(folders))
+    """What `Blocks.launch` needs so that all of the above holds. `folders`: where other pictures may be shown from;
+    Gradio and the guard hold the same list of them, which `allow` changes while the page is open."""
+    allowed = [str(Path(path).resolve()) for path in (runs, *folders)]
+    guard = Middleware(Guard, access=given, runs=Path(runs), folders=allowed)
     fixed = {
         "server_name": f"[{given.host}]" if ":" in given.host and not given.host.startswith("[") else given.host,
         "app_kwargs": {"middleware": [guard], "docs_url": None, "redoc_url": None, "openapi_url": None},
-        "allowed_paths": [str(Path(path).resolve()) for path in (runs, *folders)],
+        "allowed_paths": allowed,
         "max_file_size": UPLOAD_LIMIT,
         "strict_cors": True,
         "share": False,
@@ -97,6 +99,15 @@ def launch_arguments(given: Access, runs: Path, folders: Sequence[Path] = ()) ->
     if given.password:
         fixed |= {"auth": checker(given.password), "auth_message": f"User name: {USER}"}
     return fixed
+
+
+def allow(allowed: list[str], before: Iterable[Path], now: Iterable[Path]) -> None:
+    """Take folders that were shown before, and are not now, off the list of an open page, and put new ones on it. The
+    first entry is the runs folder: it stays."""
+    old, new = ([str(Path(path).resolve()) for path in paths] for paths in (before, now))
+    gone = set(old) - set(new)
+    kept = [path for path in allowed[1:] if path not in gone]
+    allowed[1:] = [*kept, *(path for path in new if path not in allowed)]
 
 
 def checker(password: str) -> Callable[[str, str], Awaitable[bool]]:
@@ -156,12 +167,17 @@ def _addresses() -> Iterable[Any]:
 class Guard:
     """ASGI middleware: refuses with 403 and one sentence, and adds headers that keep other sites from framing us."""
 
-    def __init__(self, app: ASGIApp, access: Access, runs: Path, folders: Sequence[Path] = ()) -> None:
+    def __init__(self, app: ASGIApp, access: Access, runs: Path, folders: Sequence[Path | str] = ()) -> None:
         self.app, self.access = app, access
         self.runs = Path(runs).resolve()
-        self.folders = tuple(Path(folder).resolve() for folder in folders)
+        self._folders = folders  # the list itself: it may change while the page is open
         self.local = is_loopback(access.host)
         self.names = frozenset({"localhost"}) if self.local else own_names() | {access.host.lower(), "localhost"}
+
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        """The folders of the user's whose pictures may be shown now."""
+        return tuple(Path(folder).resolve() for folder in self._folders)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":

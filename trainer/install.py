@@ -234,6 +234,11 @@ def probes(root: Path) -> dict[str, dict[str, Any]]:
     return setup_venv.probes(root)
 
 
+def torch_build(where: list[str]) -> str:
+    """Which build of torch lies in these folders, without importing it: cpu, cu130, rocm7.2, or ""."""
+    return setup_stamp.torch_build(where)
+
+
 def xformers_works(python: Path) -> tuple[bool, str]:
     """Does xformers load beside this torch? And why not, in one sentence."""
     return setup_venv.xformers_works(python)
