@@ -54,6 +54,8 @@ def computer(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 def opened(page: Page, computer: Computer, tab: str = "Train") -> None:
     page.goto(computer.page.url)
+    page.wait_for_function("document.querySelector('#toml')?.textContent.includes('[network]')")
+    page.wait_for_timeout(500)  # the form as it was left comes with the TOML, and what is said of its model after it
     page.get_by_role("tab", name=tab).click()
 
 
