@@ -55,7 +55,7 @@ def folder_name(text: str) -> str:
     """A folder name out of what somebody typed; "" where nothing is left of it."""
     name = re.sub(r'[<>:"/\\|?*\x00-\x1f]', " ", text).strip(" .")
     name = re.sub(r"\s+", " ", name)[:80].strip(" .")
-    return f"{name} images" if _RESERVED.match(name) else name
+    return f"my {name}" if _RESERVED.match(name) else name
 
 
 def place_for(sent: str) -> str:

@@ -46,8 +46,13 @@
   studio.again = () => picture();
 
   /* ---- tags as chips ---- */
+  let drawing = false, drawn = "";
   function chips(focus = -1) {
-    const list = one(".studio-chips"), tags = image ? tagsOf(box().value) : [];
+    const list = one(".studio-chips"), tags = image ? tagsOf(box().value) : [], key = JSON.stringify(tags);
+    const held = list.contains(document.activeElement) ? Number(document.activeElement.dataset.place) : -1;
+    if (key === drawn && focus < 0) return;
+    drawn = key;
+    drawing = true;  // taking a focused chip away is no leaving of the editor
     list.replaceChildren(...tags.map((tag, place) => {
       const item = make("li"), chip = make("button", "chip", tag), off = make("button", "off", "×");
       chip.type = off.type = "button";
@@ -58,13 +63,15 @@
       item.append(chip, off);
       return item;
     }));
-    if (focus >= 0) list.querySelectorAll(".chip")[Math.min(focus, tags.length - 1)]?.focus();
+    drawing = false;
+    const to = focus >= 0 ? focus : held;
+    if (to >= 0) (list.querySelectorAll(".chip")[Math.min(to, tags.length - 1)] ?? box()).focus();
   }
   function put(tags, focus) {
     const [, ...rest] = box().value.split("\n");
     box().value = [tags.join(joint()), ...rest].join("\n");
     typed();
-    chips(focus);
+    if (focus >= 0) chips(focus);
   }
   function moved(from, to) {
     const tags = tagsOf(box().value);
@@ -239,7 +246,7 @@
 
   studio.wireEditor = () => {
     box().addEventListener("input", typed);
-    one(".studio-editor").addEventListener("focusout", (event) => { if (!one(".studio-editor").contains(event.relatedTarget)) save(); });
+    one(".studio-editor").addEventListener("focusout", (event) => { if (!drawing && !one(".studio-editor").contains(event.relatedTarget)) save(); });
     document.addEventListener("visibilitychange", () => { if (document.hidden) save(); });
     document.addEventListener("keydown", (event) => {
       if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "s" && one(".studio-editor").offsetParent) { event.preventDefault(); save(); }
