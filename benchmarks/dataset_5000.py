@@ -1,7 +1,7 @@
 """How long a folder of 5,000 images takes to open in the Dataset tab, in the real page in Chromium.
 
-Run from the checkout: `python -m benchmarks.dataset_5000 [--json FILE]`. Images are JPEGs of 768 x 1024 pixels or so, each
-with a caption of 20 tags. Printed: the click on Open until the first page of images stands there, until its thumbnails
+Run from the checkout: `python -m benchmarks.dataset_5000 [--json FILE]`. Images are JPEGs of about 768 x 1024 pixels,
+each with a caption of 20 tags. Printed: the click on Open until the first page of images stands there, until its thumbnails
 are all seen, and the same for a folder whose thumbnails are on disk already.
 """
 
@@ -18,6 +18,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import psutil
 from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
@@ -76,7 +77,7 @@ def main() -> None:
                 browser.close()
     told = {
         "images": IMAGES,
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()}, load {os.getloadavg()[0]:.1f}",
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores, {platform.system()}, load {psutil.getloadavg()[0]:.1f}",
         "first_s": {"images": round(times[0][0], 2), "thumbnails": round(times[0][1], 2)},
         "again_s": [{"images": round(one, 2), "thumbnails": round(both, 2)} for one, both in times[1:]],
     }
