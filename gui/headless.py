@@ -29,8 +29,8 @@ from .follow import follow
 
 def main(options: Namespace) -> int:
     """`--preset`: train and wait. Returns the trainer's exit code; 2 or 3 for what is wrong before the start."""
-    with _told_on_stderr() as outcome:
-        preset, _ = _checked(options)
+    with told_on_stderr() as outcome:
+        preset, _ = checked(options)
         run = jobs.start(preset, runs=_runs(options))
         tell(f"Run folder: {run.path}")
         return follow(run)
@@ -39,7 +39,7 @@ def main(options: Namespace) -> int:
 
 def check(options: Namespace) -> int:
     """`--check`: everything that a start would check, and the plan in words. Loads no model and no torch."""
-    with _told_on_stderr() as outcome:
+    with told_on_stderr() as outcome:
         _, recognised, plan = _examined(options)
         folder = _runs(options) or jobs.default_runs()
         told = describe(plan, paces(folder).expected(plan, recognised.header).text)
@@ -52,8 +52,8 @@ def check(options: Namespace) -> int:
 
 def preflight(options: Namespace) -> int:
     """`--preflight`: climb the ladder and wait; 0 where no rung is red, else 4."""
-    with _told_on_stderr() as outcome:
-        preset, _ = _checked(options)
+    with told_on_stderr() as outcome:
+        preset, _ = checked(options)
         run = jobs.start(preset, runs=_runs(options), kind="preflight")
         tell(f"Run folder: {run.path}")
         return follow(run)
@@ -64,8 +64,8 @@ def prove_resume(options: Namespace) -> int:
     """`--prove-resume`: whether a run of this preset that is interrupted and resumed gives the same bits; 0 or 1."""
     from .prove import prove
 
-    with _told_on_stderr() as outcome:
-        preset, _ = _checked(options)
+    with told_on_stderr() as outcome:
+        preset, _ = checked(options)
         return prove(preset, _runs(options))
     return outcome[0]
 
@@ -80,7 +80,7 @@ WITH_PRESET: dict[str, Callable[[Namespace], int]] = {
 
 def resume(options: Namespace) -> int:
     """`--resume RUN`: go on with a run, with the settings that `--set` changes, and wait. RUN as for `--stop`."""
-    with _told_on_stderr() as outcome:
+    with told_on_stderr() as outcome:
         run = _run(options.resume, options, kind="training")
         step = jobs.resume(run, options.set)
         tell(f"Run folder: {run.path}\nGoing on after step {step}.")
@@ -90,7 +90,7 @@ def resume(options: Namespace) -> int:
 
 def discard(options: Namespace) -> int:
     """`--discard RUN`: give up a run that could go on; its adapters and samples stay."""
-    with _told_on_stderr() as outcome:
+    with told_on_stderr() as outcome:
         run = _run(options.discard, options)
         jobs.discard(run)
         tell(f"{run.id} cannot go on any more: its full states are removed. Everything else stays in {run.path}")
@@ -100,7 +100,7 @@ def discard(options: Namespace) -> int:
 
 def report(options: Namespace) -> int:
     """`--report RUN`: write the report of a run that is over, or of one as far as it has come."""
-    with _told_on_stderr() as outcome:
+    with told_on_stderr() as outcome:
         run = _run(options.report, options)
         try:
             written = write_report(run, run.current_state())
@@ -125,7 +125,7 @@ ANSWERS: dict[Request, str] = {
 def ask(what: Request, options: Namespace) -> int:
     """`--stop RUN` and its like: ask a run that is at work, and leave. RUN is a folder, a run's name or its beginning,
     or "latest"."""
-    with _told_on_stderr() as outcome:
+    with told_on_stderr() as outcome:
         run = _run(getattr(options, what), options)
         jobs.ask(run, what, options.prompt if what == "sample" else "")
         tell(ANSWERS[what].format(run.id))
@@ -160,7 +160,7 @@ def _no_run(name: str, runs: Path) -> Problem:
 
 
 @contextmanager
-def _told_on_stderr() -> Iterator[list[int]]:
+def told_on_stderr() -> Iterator[list[int]]:
     """Problems become one list on stderr and an exit code, in the list that is handed out."""
     outcome = [EXIT_DONE]
     try:
@@ -181,7 +181,7 @@ def _runs(options: Namespace) -> Path | None:
     return Path(options.runs) if getattr(options, "runs", None) else None
 
 
-def _checked(options: Namespace) -> tuple[Preset, Plan]:
+def checked(options: Namespace) -> tuple[Preset, Plan]:
     """The resolved preset and its plan, as `_examined`."""
     preset, _, plan = _examined(options)
     return preset, plan

@@ -35,6 +35,8 @@ examples:
   python launch.py --preset my.toml --preflight               whether it can learn, before hours are spent
   python launch.py --pause latest                             free the GPU; --resume latest goes on exactly
   python launch.py --resume latest                            go on with the newest run, from its last full state
+  python launch.py --queue a.toml b.toml folder/              one after the other; a failed one stops nothing
+  python launch.py --queue                                    go on with what waits, after a restart say
   python launch.py --help network.rank                        what a setting does
 
 a value that begins with a dash is written with an equals sign: --name=-x
@@ -86,6 +88,16 @@ def build_parser() -> argparse.ArgumentParser:
         help="train 8 steps twice, once left alone and once interrupted and resumed, and compare every bit",
     )
     train.add_argument("--name", help="name of the adapter and the run")
+    train.add_argument(
+        "--queue",
+        metavar="FILE",
+        nargs="*",
+        help="let these presets (or all in a folder) wait for their turn on each GPU, and follow them; Ctrl-C leaves "
+        "the queue at work. Without files: go on with what waits",
+    )
+    train.add_argument(
+        "--queue-hold", action="store_true", help="let the queue start nothing more; --queue lets it go on"
+    )
     of_a_run = parser.add_argument_group(
         "a run that is there", "RUN is its folder, its name, the beginning of it, or latest."
     )
@@ -146,15 +158,16 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     """
     parser = build_parser()
     options = parser.parse_args(list(argv))
-    actions = [name for name in ("preset", *OF_A_RUN, "test") if getattr(options, name) is not None]
+    actions = [name for name in ("preset", "queue", *OF_A_RUN, "test") if getattr(options, name) is not None]
+    actions += ["queue-hold"] if options.queue_hold else []
     if len(actions) > 1:
         parser.error(f"--{actions[0]} and --{actions[1]} cannot be used together")
     if options.preset is None:
         for name in (*INSTEAD, "name"):
-            if getattr(options, name):
+            if getattr(options, name) and not (name == "name" and len(options.queue or ()) == 1):
                 parser.error(f"--{name.replace('_', '-')} needs --preset FILE")
-        if options.set and options.resume is None:
-            parser.error("--set needs --preset FILE or --resume RUN")
+        if options.set and options.resume is None and not options.queue:
+            parser.error("--set needs --preset FILE, --queue FILE or --resume RUN")
     if options.prompt and options.sample is None:
         parser.error("--prompt needs --sample RUN")
     instead = [f"--{name.replace('_', '-')}" for name in INSTEAD if getattr(options, name)]
@@ -169,6 +182,11 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
 def instead_of_training(options: argparse.Namespace) -> str | None:
     """The option that goes with --preset and does something else with it, if one is given."""
     return next((name for name in INSTEAD if getattr(options, name)), None)
+
+
+def of_the_queue(options: argparse.Namespace) -> bool:
+    """Whether something is to be done with the queue."""
+    return options.queue is not None or bool(options.queue_hold)
 
 
 def of_a_run(options: argparse.Namespace) -> str | None:
