@@ -16,7 +16,7 @@ from gui.context import Context
 from gui.security import USER, Access, access, is_loopback, launch_arguments
 from gui.shared import QUIET, Shared
 from gui.studio.thumbnails import folder_of
-from gui.tabs import banner, compare, computer, dataset, language, presets, runs, train, tryout
+from gui.tabs import banner, compare, computer, dataset, language, presets, queue, runs, train, tryout
 from gui.tabs import help as help_tab
 from gui.watch import watcher
 from trainer.contract.machine import load_machine
@@ -44,6 +44,7 @@ def build(context: Context) -> gr.Blocks:
     with gr.Blocks(title="Loratory", analytics_enabled=False, delete_cache=(3600, 86400)) as page:
         tier = _header()
         ended = banner.area()
+        queue.keep_going(context.runs)
         states = gr.State(""), gr.State("")  # not within the tabs: Gradio counts all of their children as tabs
         with gr.Tabs(elem_id="tabs") as tabs:
             shared = Shared(context, tabs, *states, ended)

@@ -41,12 +41,13 @@ def card(runs: Path, queue: Queue, rows: Sequence[Row], left: Mapping[str, float
     return f'<section class="queue" aria-label="Queue">{head}{off}{error}{body}{empty}{tail}</section>'
 
 
-def count(runs: Path) -> int:
-    """How many entries wait, for the mark on the tab."""
+def mark(runs: Path) -> str:
+    """How many entries wait, for queue.js."""
     try:
-        return len(waiting.read(runs).of(*UNSTARTED))
+        count = len(waiting.read(runs).of(*UNSTARTED))
     except Problems:
-        return 0
+        count = 0
+    return f'<span data-waiting="{count}"></span>'
 
 
 def _counted(queue: Queue) -> str:
@@ -63,10 +64,12 @@ def _switch(queue: Queue) -> str:
     return ""
 
 
-def _button(what: str, id: str, word: str, title: str = "", kind: str = "") -> str:
-    """A button of the card; a sign instead of a word takes its title as its name."""
+def _button(what: str, id: str, word: str, title: str = "", kind: str = "", off: bool = False) -> str:
+    """A button of the card; a sign instead of a word takes its title as its name. `off`: it does nothing now, and stays
+    so that the others and the keyboard keep their place."""
     name = f' title="{escape(title)}"' if title else ""
     name += f' aria-label="{escape(title)}"' if title and not any(letter.isalpha() for letter in word) else ""
+    name += ' aria-disabled="true"' if off else ""
     looks = f' class="{kind}"' if kind else ""
     return f'<button type="button" data-queue="{what}" data-entry="{escape(id)}"{looks}{name}>{escape(word)}</button>'
 
@@ -114,8 +117,8 @@ def _moves(entry: Entry, number: int, count: int) -> str:
         return after + _button("stop", entry.id, "Stop", "end it after the step in hand, with everything saved")
     if entry.state == "paused":
         return _button("retry", entry.id, "Continue", "go on from its last full state", "go") + after + _remove(entry)
-    up = _button("up", entry.id, "↑", "move up") if number > 1 else ""
-    down = _button("down", entry.id, "↓", "move down") if number < count else ""
+    up = _button("up", entry.id, "↑", "move up", off=number == 1)
+    down = _button("down", entry.id, "↓", "move down", off=number == count)
     hold = _button("hold", entry.id, "Hold", "keep its place, start it later")
     if entry.state == "held":
         hold = _button("release", entry.id, "Release", "let it wait for its turn again", "go")

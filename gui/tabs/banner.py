@@ -10,7 +10,7 @@ from typing import Any
 
 import gradio as gr
 
-from gui import actions, jobs, queue_card
+from gui import actions, jobs
 from gui.shared import QUIET
 from gui.text import paragraph
 from gui.watch import Row, Watcher
@@ -49,7 +49,7 @@ def text(runs: Path, rows: Sequence[Row]) -> str:
     at_work = sum(row.state.state in jobs.AT_WORK for row in rows)
     ended = [row for row in rows if row.state.state == "interrupted" and row.state.kind == "training"]
     said = "".join(_ended(RunDir(runs / row.id), row) for row in ended[:SHOWN])
-    return f'{said}<span data-running="{at_work}" data-waiting="{queue_card.count(runs)}" hidden></span>'
+    return f'{said}<span data-running="{at_work}" hidden></span>'
 
 
 def _ended(run: RunDir, row: Row) -> str:

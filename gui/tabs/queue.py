@@ -32,10 +32,27 @@ AGAIN_S = 20.0
 """Seconds after which an open page starts a worker again that has died."""
 
 _tried: dict[Path, float] = {}
+"""Runs folder -> when a page last started a worker there."""
+
+
+def keep_going(runs: Path) -> None:
+    """Let an open page start a worker where one is needed, whichever tab is shown (what is within a tab does not tick
+    before it is opened); and tell the script how many wait, for the mark on the Runs tab."""
+    mark = gr.HTML(queue_card.mark(runs), elem_id="queue-mark", elem_classes="no-show", js_on_load=None)
+
+    def look(before: str) -> Any:
+        _go_on(runs)
+        now = queue_card.mark(runs)
+        return gr.skip() if now == before else now
+
+    page = Building.root_block
+    if page is not None:
+        page.load(look, mark, mark, **QUIET)
+    gr.Timer(LOOK_S).tick(look, mark, mark, trigger_mode="once", **QUIET)
 
 
 def build(shared: Shared) -> None:
-    """Put the card into the page that is being built, and start its clock. A page that opens lets the queue go on."""
+    """Put the card into the page that is being built, and start its clock."""
     runs, chosen = shared.context.runs, shared.chosen
     watching, sent = watcher(runs), gr.State({})
     area = gr.HTML(

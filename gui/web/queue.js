@@ -13,7 +13,7 @@
 
     element.addEventListener("click", (event) => {
       const button = event.target.closest("button[data-queue]");
-      if (button) send({ what: button.dataset.queue, entry: button.dataset.entry, before: "" });
+      if (button && button.getAttribute("aria-disabled") !== "true") send({ what: button.dataset.queue, entry: button.dataset.entry, before: "" });
     });
     element.addEventListener("focusin", (event) => { held = markOf(event.target.closest("button[data-queue]")); });
     element.addEventListener("focusout", (event) => { if (event.relatedTarget) held = null; });
@@ -52,18 +52,23 @@
     });
     element.addEventListener("dragend", () => { dragged?.classList.remove("dragged"); dragged = null; clear(); });
 
+    /* what was opened stays open; drawing anew reuses nodes, so that the focus would stay with a place, not an entry */
     const back = () => {
       for (const part of element.querySelectorAll("details[data-fold]")) {
         if (open.has(part.dataset.fold) && !part.open) part.open = true;
         if (shut.has(part.dataset.fold) && part.open) part.open = false;
       }
-      if (!held || document.activeElement !== document.body) return;
+      const active = document.activeElement;
+      if (!held || (active !== document.body && !element.contains(active))) return;
+      if (active.dataset.queue === held.what && active.dataset.entry === held.entry) return;
       const all = [...element.querySelectorAll("button[data-queue]")];
       const same = all.find((button) => button.dataset.queue === held.what && button.dataset.entry === held.entry)
         || all.find((button) => button.dataset.entry === held.entry);
+      const wanted = held;
       same?.focus({ preventScroll: true });
+      held = wanted;
     };
-    new MutationObserver(back).observe(element, { childList: true, subtree: true });
+    new MutationObserver(back).observe(element, { childList: true, subtree: true, attributeFilter: ["data-entry"] });
   }
 
   document.addEventListener("click", (event) => {
@@ -73,9 +78,9 @@
     else openRuns();
   });
 
-  /* how many wait, as a mark on the Runs tab; what is over the tabs says it, since a tab is not there until it is opened */
+  /* how many wait, as a mark on the Runs tab */
   setInterval(() => {
-    const count = document.querySelector("#ended-runs [data-waiting]")?.dataset.waiting ?? "0";
+    const count = document.querySelector("#queue-mark [data-waiting]")?.dataset.waiting ?? "0";
     const tabs = document.getElementById("tabs");
     if (!tabs || tabs.dataset.waiting === count) return;
     tabs.dataset.waiting = count;

@@ -13,6 +13,7 @@ from served import ROOT, Served, serve, shot
 from gui import queue_worker, waiting
 from trainer.contract.preset import dumps, load, with_values
 from trainer.contract.rundir import find_runs
+from trainer.contract.settings import Preset
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 WAIT_MS = 40_000
@@ -24,11 +25,15 @@ def served(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Itera
     yield from serve(folder, **stand_in.install(folder / "stand-in"))
 
 
+def preset(name: str, steps: int = 12) -> Preset:
+    values = {"saving.name": name, "training.length": f"{steps} steps", "hardware.gpus": "cpu"}
+    return with_values(load(ROOT / "presets" / "demo.toml"), values)
+
+
 def add(page: Page, tmp_path: Path, name: str, steps: int) -> None:
     """Load a preset into the form and press "Add to queue"."""
-    values = {"saving.name": name, "training.length": f"{steps} steps", "hardware.gpus": "cpu"}
     file = tmp_path / f"{name}.toml"
-    file.write_text(dumps(with_values(load(ROOT / "presets" / "demo.toml"), values)), encoding="utf-8")
+    file.write_text(dumps(preset(name, steps)), encoding="utf-8")
     page.get_by_role("tab", name="Presets", exact=True).click()
     page.set_input_files("#preset-drop input[type=file]", file)
     expect(page.locator("#preset-said")).to_contain_text(f"Loaded {name}.toml")
@@ -53,8 +58,8 @@ def test_runs_wait_for_their_turn(page: Page, served: Served, tmp_path: Path) ->
     page.goto(served.url)
     page.wait_for_selector("#f-network-rank .help")
     add(page, tmp_path, "slow-first", 120)
-    for name in ("b-fails", "c", "d"):
-        add(page, tmp_path, name, 12)
+    waiting.add(served.runs, [preset("b-fails"), preset("c")])  # from a terminal meanwhile
+    add(page, tmp_path, "d", 12)
     expect(page.locator("#result")).to_contain_text("It is number 3 of 3 that wait.")
     expect(page.locator("#tabs")).to_have_attribute("data-waiting", "3", timeout=WAIT_MS)
     page.locator("#start").click()
@@ -118,14 +123,16 @@ def _watch_to_the_end(page: Page, served: Served) -> None:
     shot(page, "queue-ended")
     queue.get_by_role("button", name="Clear this list").click()
     expect(queue).to_contain_text("Nothing waits.")
-    page.wait_for_timeout(2500)
-    assert not queue_worker.lives(served.runs), "it leaves when nothing waits"
+    for _ in range(100):
+        if not queue_worker.lives(served.runs):
+            return
+        page.wait_for_timeout(100)
+    raise AssertionError("the worker leaves when nothing waits")
 
 
 def test_an_open_page_lets_the_queue_go_on(page: Page, served: Served, tmp_path: Path) -> None:
     """What somebody added while no worker was there begins as soon as a page is open; a damaged queue is told."""
-    preset = with_values(load(ROOT / "presets" / "demo.toml"), {"saving.name": "later", "training.length": "9 steps"})
-    waiting.add(served.runs, [preset])
+    waiting.add(served.runs, [preset("later")])
     page.goto(served.url)
     page.get_by_role("tab", name="Runs").click()
     expect(entry(page, "later")).to_contain_text("done", timeout=WAIT_MS)
