@@ -57,7 +57,7 @@ def press(page: Page, name: str, button: str) -> None:
 def test_runs_wait_for_their_turn(page: Page, served: Served, tmp_path: Path) -> None:
     page.goto(served.url)
     page.wait_for_selector("#f-network-rank .help")
-    add(page, tmp_path, "slow-first", 120)
+    add(page, tmp_path, "slow-first", 900)
     waiting.add(served.runs, [preset("b-fails"), preset("c")])  # from a terminal meanwhile
     add(page, tmp_path, "d", 12)
     expect(page.locator("#result")).to_contain_text("It is number 3 of 3 that wait.")
