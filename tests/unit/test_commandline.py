@@ -55,6 +55,24 @@ def test_every_option_of_a_run_is_known_to_who_does_it(name):
     assert set(headless.COMMANDS) == set(commandline.OF_A_RUN)
 
 
+def test_the_queue_takes_files_settings_and_nothing_that_contradicts(capsys):
+    options = commandline.parse(["--queue", "a.toml", "b.toml", "dir", "--set", "network.rank=8", "--runs", "r"])
+    assert (options.queue, options.set, options.runs) == (["a.toml", "b.toml", "dir"], ["network.rank=8"], "r")
+    assert commandline.parse(["--queue"]).queue == [] and commandline.of_the_queue(commandline.parse(["--queue-hold"]))
+    assert commandline.parse([]).queue is None and not commandline.of_the_queue(commandline.parse([]))
+    assert commandline.parse(["--queue", "a", "--name", "x"]).name == "x"
+    for argv, said in (
+        (["--queue", "a", "--preset", "b"], "--preset and --queue cannot"),
+        (["--queue", "--queue-hold"], "cannot be used together"),
+        (["--queue", "a", "b", "--name", "x"], "--name needs --preset FILE"),
+        (["--queue", "--set", "network.rank=8"], "--set needs"),
+        (["--queue", "a", "--check"], "--check needs --preset FILE"),
+    ):
+        with pytest.raises(SystemExit) as ended:
+            commandline.parse(argv)
+        assert ended.value.code == 2 and said in capsys.readouterr().err
+
+
 def test_everything_behind_test_goes_to_pytest():
     assert commandline.parse(["--test"]).test == []
     assert commandline.parse(["--test", "-k", "lora", "--maxfail=1", "--help"]).test == [
