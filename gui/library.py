@@ -3,18 +3,25 @@ presets are taken from the list of what is there, new files get a cleaned name i
 
 from __future__ import annotations
 
+import json
+import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from gui.context import Context
-from gui.session import user_folder
+from gui.session import model_of, user_folder
+from gui.toml_text import put_help
 from gui.values import number_text
+from trainer.contract.importers.adapter import from_metadata
+from trainer.contract.importers.base import Imported
 from trainer.contract.machine import machine_file
-from trainer.contract.preset import describe_rule, dumps, load, loads, value_at
+from trainer.contract.preset import describe_rule, dumps, load, loads, value_at, with_values
 from trainer.contract.problems import Problem, Problems
 from trainer.contract.rundir import slug, write_whole
-from trainer.contract.settings import ITEMS, Preset, Rule
+from trainer.contract.settings import BY_PATH, ITEMS, Preset, Rule
+from trainer.contract.share import shareable
 
 LARGEST_BYTES = 1_000_000
 """A preset file beyond this is none."""
@@ -22,13 +29,15 @@ LARGEST_BYTES = 1_000_000
 
 @dataclass(frozen=True)
 class Entry:
-    """A preset file. `key` names it in the page ("shipped/demo"); `faults` is why it cannot be loaded."""
+    """A preset file. `key` names it in the page ("shipped/demo"); `facts`: what it is at a glance; `faults`: why it
+    cannot be loaded."""
 
     key: str
     path: Path
     title: str
     use: str = ""
     tested: str = ""
+    facts: tuple[str, ...] = ()
     faults: tuple[Problem, ...] = ()
 
 
@@ -37,17 +46,28 @@ def entries(context: Context) -> list[Entry]:
     places = (("shipped", context.root / "presets"), ("own", user_folder(context)))
     files = [(place, path) for place, folder in places for path in sorted(folder.glob("*.toml"))]
     machine = machine_file(context.root).resolve()
-    return [_entry(f"{place}/{path.stem}", path) for place, path in files if path.resolve() != machine]
+    return [_entry(f"{place}/{path.stem}", path, context) for place, path in files if path.resolve() != machine]
 
 
-def _entry(key: str, path: Path) -> Entry:
+def _entry(key: str, path: Path, context: Context) -> Entry:
     try:
-        about = load(path).about
+        preset = load(path)
+        about = preset.about
     except Problems as error:
         return Entry(key, path, path.stem, faults=error.problems)
     except OSError as error:
         return Entry(key, path, path.stem, faults=(Problem("preset", str(error)),))
-    return Entry(key, path, about.title or path.stem, about.use, about.tested)
+    return Entry(key, path, about.title or path.stem, about.use, about.tested, _glance(preset, context))
+
+
+def _glance(preset: Preset, context: Context) -> tuple[str, ...]:
+    """Family, memory where the preset names it, length and width."""
+    memory = re.search(r"\b\d+ ?GB\b", f"{preset.about.title} {preset.about.use}")
+    model = model_of(preset, context.root)
+    family = model.family if model is not None else "" if preset.model.family == "auto" else preset.model.family
+    size = "" if isinstance(preset.dataset.resolution, Rule) else f"{preset.dataset.resolution} px"
+    told = (family, memory[0] if memory else "", preset.training.length, size, f"rank {preset.network.rank}")
+    return tuple(word for word in (*told, preset.optimizer.name) if word)
 
 
 def find(context: Context, key: str) -> Entry | None:
@@ -65,23 +85,109 @@ def own_file(context: Context, name: str) -> Path:
     return path
 
 
-def save(path: Path, full: Preset) -> None:
-    """Write a resolved preset; comments in a file that is replaced are kept. Problems where it cannot be written."""
+def save(path: Path, full: Preset, typed: str = "") -> None:
+    """Write a resolved preset. `typed`: the text that it was edited in, whose comments are kept; without one, those in
+    a file that is replaced are. Problems where it cannot be written."""
     try:
-        previous = path.read_text(encoding="utf-8") if path.is_file() else ""
+        previous = put_help(typed) if typed else path.read_text(encoding="utf-8") if path.is_file() else ""
         write_whole(path, dumps(full, previous))
     except (OSError, UnicodeDecodeError) as error:
         raise Problems([Problem("preset", f"{path} cannot be written: {error}", "check rights and space")]) from None
 
 
-def read_dropped(path: Path) -> Preset:
-    """A file that was dropped on the page. Its relative paths stay as they are. Problems for whatever is wrong."""
-    if path.stat().st_size > LARGEST_BYTES:
-        raise Problems([Problem("preset", f"{path.name} is too large for a preset", "drop a .toml preset")])
+def delete(context: Context, key: str) -> Path:
+    """Move a preset of the user's own into the trash beside it; where it lies then. Problems for any other."""
+    entry = find(context, key)
+    if entry is None or not key.startswith("own/"):
+        raise Problems([Problem("preset", "that preset is none of your own", "choose one under Your own")])
+    trash = user_folder(context) / "trash"
     try:
-        return loads(path.read_text(encoding="utf-8-sig"))
-    except UnicodeDecodeError:
-        raise Problems([Problem("preset", f"{path.name} is not UTF-8 text", "save it again as UTF-8")]) from None
+        trash.mkdir(exist_ok=True)
+        place = next(place for number in range(10_000) if not (place := trash / _numbered(entry.path, number)).exists())
+        os.replace(entry.path, place)
+    except OSError as error:
+        raise Problems([Problem("preset", f"{entry.path.name} cannot be moved: {error}", "check rights")]) from None
+    return place
+
+
+def _numbered(path: Path, number: int) -> str:
+    return f"{path.stem}-{number}{path.suffix}" if number else path.name
+
+
+def read_dropped(name: str, kind: str, text: str, context: Context) -> Imported:
+    """What was dropped on the page: the `text` of a preset (`kind` "toml"), or the metadata of an adapter file as JSON
+    ("metadata"). A relative path leads to what ships where there is that, and stays as it is elsewhere. Problems for
+    whatever is wrong."""
+    if len(text) > LARGEST_BYTES * (1 if kind == "toml" else 8):
+        raise Problems([Problem("preset", f"{name} is too large for a preset", "drop a .toml preset")])
+    if kind == "toml":
+        return Imported(_shipped_paths(loads(text.removeprefix("\ufeff")), context.root / "presets"))
+    try:
+        metadata = json.loads(text)
+    except (ValueError, RecursionError):
+        metadata = None
+    if not isinstance(metadata, dict):
+        raise Problems([Problem("preset", f"{name} has no metadata that can be read", "drop a LoRA or a .toml file")])
+    imported = from_metadata(metadata)
+    if not imported.taken:
+        why = f"{name} says nothing of how it was trained"
+        raise Problems([Problem("preset", why, "drop a LoRA of sd-scripts or Loratory, or a .toml preset")])
+    return imported
+
+
+def _shipped_paths(preset: Preset, folder: Path) -> Preset:
+    changes: dict[str, Any] = {}
+    for item in ITEMS:
+        value = value_at(preset, item.path)
+        if item.setting.widget == "path" and isinstance(value, str) and value:
+            changes[item.path] = _shipped(value, folder)
+    rows = [{name: part for name, part in row if not isinstance(part, Rule)} for row in preset.dataset.folders]
+    changes["dataset.folders"] = [{**row, "path": _shipped(row["path"], folder)} for row in rows]
+    return with_values(preset, changes)
+
+
+def _shipped(text: str, folder: Path) -> str:
+    try:
+        place = (folder / text).resolve()
+        ships = place.is_relative_to(folder.resolve()) and not Path(text).is_absolute() and place.exists()
+    except (OSError, ValueError):
+        return text
+    return str(place) if ships and text else text
+
+
+def changes(now: Preset, then: Preset) -> list[tuple[str, str, str]]:
+    """Setting path, value now and value then, as text, for every setting that loading a preset would change."""
+    found = []
+    for item in ITEMS:
+        before, after = value_at(now, item.path), value_at(then, item.path)
+        if before != after:
+            found.append((item.path, _text(before), _text(after)))
+    return found
+
+
+def warnings(preset: Preset) -> list[str]:
+    """What a preset that comes from elsewhere would do beyond training, or look for on this computer."""
+    told = []
+    if preset.logging.wandb:
+        told.append("It sends the run's curves to Weights & Biases.")
+    if preset.saving.publish:
+        told.append("It writes the names of your folders, your tags and your trigger word into the LoRA file.")
+    for item in ITEMS:
+        value = value_at(preset, item.path)
+        if item.setting.widget == "path" and isinstance(value, str) and value and not os.path.exists(value):
+            told.append(f"{item.setting.label}: {value} is not on this computer.")
+    told += [
+        f"Images: {row.path} is not on this computer."
+        for row in preset.dataset.folders
+        if row.path and not os.path.isdir(row.path)
+    ]
+    return told
+
+
+def stripped(full: Preset) -> list[str]:
+    """What a shared copy does not hold, in words."""
+    shared = shareable(full)
+    return [f"{BY_PATH[path].setting.label}: {before} became {after}" for path, before, after in changes(full, shared)]
 
 
 def differences(preset: Preset) -> list[tuple[str, str, str]]:

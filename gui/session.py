@@ -48,7 +48,7 @@ class Draft:
     in a session that the server forgot while its page stayed open (it does so after an hour without a connection).
     `quick`: the images whose plan came quickly, `held_out`: what the page shows of those held out (the plan card's).
     `toml`, `toml_help`: the comments that were typed, in the text that they stand in, and whether the help stands there
-    too (the TOML editor's).
+    too; `typed_from`: the preset and what its text showed when typing began (the TOML editor's).
     `base`: the preset that was loaded last, or the defaults: what a field is reset to. `done`: what was last changed by
     a button, in words, while it can be taken back. `written`: the folders in which that wrote
     caption files. `planned`: what the last plan told. `phrase`: what was typed as the
@@ -70,6 +70,7 @@ class Draft:
     held_out: str = ""
     toml: str = ""
     toml_help: bool = False
+    typed_from: tuple[Preset, Preset] | None = None
 
     def edit(self, path: str, content: Any) -> None:
         """Take one field's new content. Edits of two fields may come at the same time, from two threads."""
@@ -141,16 +142,19 @@ class Draft:
         self.before = (self.preset, self.shown, self.faults, self.base)
 
     def take_preset(self, preset: Preset, full: Preset, first: bool) -> list[str]:
-        """Take over what a text says; returns the paths that it changes. `full`: this form's own preset, resolved:
-        where the text says the same, a field goes on following its rule. `first`: of a row of such changes, which
-        `put_back` undoes together."""
+        """Take over what a text says; returns the paths that it changes. `full`: this form's own preset, resolved,
+        which the text showed. `first`: of a row of such changes, which `put_back` undoes together. Where the text
+        still says what it showed before the first, the field keeps what it had, a rule that it follows above all."""
         with _EDITING:
-            values = {item.path: value_at(preset, item.path) for item in ITEMS if item.path != TESTED}
-            changes = {
-                path: value
-                for path, value in values.items()
-                if value not in (value_at(full, path), value_at(self.preset, path))
-            }
+            if first or self.typed_from is None:
+                self.typed_from = (self.preset, full)
+            own, shown = self.typed_from
+            changes = {}
+            for path in (item.path for item in ITEMS if item.path != TESTED):
+                value = value_at(preset, path)
+                value = value_at(own, path) if value == value_at(shown, path) else value
+                if value != value_at(self.preset, path):
+                    changes[path] = value
             if first:
                 self._keep()
             self.shown, self.faults, self.done, self.written = dict(self.shown), dict(self.faults), "", ()

@@ -1,43 +1,52 @@
-"""The tab of the presets: load, save, download, drop. Loading one replaces every value of the form."""
+"""The tab of the presets: load, save, share, drop. What a load would change is shown before."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from gui import library, text
+from gui import library, preset_html, text
 from gui.context import Context
 from gui.session import Draft, resolved
 from gui.shared import QUIET, Shared
 from gui.tabs.train import Train
+from trainer.contract.importers.base import Imported
 from trainer.contract.preset import dumps, with_values
-from trainer.contract.problems import Problems
+from trainer.contract.problems import Problem, Problems
 from trainer.contract.rundir import slug
 from trainer.contract.settings import Preset
+from trainer.contract.share import shareable
 
-_PICK = """
-element.addEventListener('click', event => {
-  const button = event.target.closest('button[data-preset]');
-  if (button) trigger('click', {preset: button.dataset.preset});
-});
-"""
+_SHELF = "window.loratory.shelf(element, trigger); /* 'click' */"
+_DROP = "window.loratory.presetDrop(element, trigger); /* 'drop' */"
+
+Offer = tuple[str, Preset]
+"""Title and preset of what would be loaded."""
 
 
 def build(shared: Shared) -> None:
     """Lay the tab out and wire it."""
     context, train = shared.context, shared.train
+    offer = gr.State(None)
     with gr.Row(elem_id="presets"):
         with gr.Column(scale=6, elem_classes="sheet", min_width=300):
             gr.HTML("<h3>Load a preset: every value of the form is replaced</h3>", js_on_load=None)
-            with gr.Row():
-                defaults = gr.Button("Start from the defaults", elem_id="preset-defaults", min_width=160)
-                back = gr.Button("Put back what was there", visible=False, elem_id="preset-back", min_width=160)
-            shelf = gr.HTML(_shelf(context), elem_id="shelf", js_on_load=_PICK)
+            shelf = gr.HTML(preset_html.shelf(context), elem_id="shelf", js_on_load=_SHELF)
         with gr.Column(scale=5, min_width=300):
+            with gr.Column(elem_classes="sheet"):
+                with gr.Row():
+                    load = gr.Button("Load it", variant="primary", visible=False, elem_id="preset-load", min_width=90)
+                    cancel = gr.Button("Cancel", visible=False, elem_id="preset-cancel", min_width=90)
+                    defaults = gr.Button("Start from the defaults", elem_id="preset-defaults", min_width=160)
+                    back = gr.Button("Put back what was there", visible=False, elem_id="preset-back", min_width=160)
+                said = gr.HTML(
+                    text.paragraph("Choose a preset: what it would change is shown here before it does."),
+                    elem_id="preset-said",
+                    js_on_load=None,
+                )
+                drop = gr.HTML(preset_html.DROP, elem_id="preset-drop", js_on_load=_DROP)
             with gr.Column(elem_classes="sheet"):
                 gr.HTML("<h3>Keep the form as a preset</h3>", js_on_load=None)
                 name = gr.Textbox(label="Name", placeholder="my character, 12 GB", elem_id="preset-name", max_lines=1)
@@ -45,32 +54,33 @@ def build(shared: Shared) -> None:
                     save = gr.Button("Save", variant="primary", elem_id="preset-save", min_width=90)
                     replace = gr.Button("Replace it", variant="stop", visible=False, elem_id="preset-replace")
                     download = gr.Button("Download", elem_id="preset-download", min_width=90)
-            with gr.Column(elem_classes="sheet"):
-                gr.HTML("<h3>Load a file</h3>", js_on_load=None)
-                drop = gr.File(
-                    label="Drop a .toml preset here", file_types=[".toml"], height=110, elem_id="preset-drop"
-                )
-            with gr.Column(elem_classes="sheet"):
-                said = gr.HTML(
-                    text.paragraph("The form differs from the defaults where you changed it."),
-                    elem_id="preset-said",
-                    js_on_load=None,
-                )
+                    share = gr.Button("Share", elem_id="preset-share", min_width=90)
+                kept = gr.HTML("", elem_id="preset-kept", js_on_load=None)
                 file = gr.HTML("", html_template="", elem_id="preset-file", elem_classes="no-show", js_on_load=None)
     tab = _Tab(context, train)
-    loaded = [said, back, train.draft, *train.fields.values(), *train.said]
-    shelf.click(tab.pick, train.draft, loaded, **QUIET)
-    drop.upload(tab.dropped, [drop, train.draft], [drop, *loaded], **QUIET)
-    defaults.click(tab.defaults, train.draft, loaded, **QUIET)
+    offered = [said, offer, load, cancel, shelf]
+    shelf.click(tab.pick, train.draft, offered, **QUIET)
+    drop.drop(tab.dropped, train.draft, offered, **QUIET)  # type: ignore[attr-defined]
+    defaults.click(tab.defaults, train.draft, offered, **QUIET)
+    cancel.click(tab.cancel, None, offered, **QUIET)
+    loaded = [said, back, offer, load, cancel, *train.loaded]
+    load.click(tab.load, [train.draft, offer], loaded, **QUIET)
     back.click(tab.put_back, train.draft, loaded, **QUIET)
     inputs = {name, *train.everything()}
-    outputs = [said, shelf, replace]
+    outputs = [kept, shelf, replace]
     save.click(lambda values: tab.save(values, values[name], False), inputs, outputs, **QUIET)
     replace.click(lambda values: tab.save(values, values[name], True), inputs, outputs, **QUIET)
     name.input(lambda: gr.update(visible=False), None, replace, **QUIET)
-    download.click(lambda values: tab.download(values, values[name]), inputs, [said, file], **QUIET).then(
-        None, file, js="given => { window.loratory.download(given); }", **QUIET
-    )
+    script = "given => { window.loratory.download(given); }"
+    for button, private in ((download, True), (share, False)):
+        button.click(_sender(tab, name, private), inputs, [kept, file], **QUIET).then(None, file, js=script, **QUIET)
+
+
+def _sender(tab: _Tab, name: gr.Textbox, private: bool) -> Any:
+    return lambda values: tab.download(values, values[name], private)
+
+
+_HIDDEN, _SEEN = gr.update(visible=False), gr.update(visible=True)
 
 
 class _Tab:
@@ -80,45 +90,64 @@ class _Tab:
         self.context, self.train = context, train
 
     def pick(self, draft: Draft, event: gr.EventData) -> list[Any]:
-        """Load one of the presets on the shelf."""
-        entry = library.find(self.context, str(event._data.get("preset", "")))
+        """Offer one of the presets on the shelf, or move one of the user's own to the trash."""
+        key, what = str(event._data.get("preset", "")), str(event._data.get("what", "load"))
+        entry = library.find(self.context, key)
         if entry is None:
             return self._refused(text.paragraph("That preset is no longer there.", "bad"))
         try:
-            return self._loaded(draft, library.load(entry.path), entry.title)
+            if what == "delete":
+                return self._deleted(key)
+            command = preset_html.command_of(entry.path, self.context)
+            return self._offered(draft, entry.title, Imported(library.load(entry.path)), command)
         except Problems as error:
-            return self._refused(text.problem_list(error.problems, f"{entry.title} cannot be loaded"))
+            return self._refused(text.problem_list(error.problems, entry.title))
 
-    def dropped(self, path: str | None, draft: Draft) -> list[Any]:
-        """Load a file that was dropped on the page."""
-        if not path:
-            return [gr.skip()] * (len(self.train.fields) + len(self.train.said) + 4)
+    def _deleted(self, key: str) -> list[Any]:
+        place = library.delete(self.context, key)
+        told = text.paragraph(f"Moved to {place}: move it back by hand where you want it again.", "good")
+        return [told, None, _HIDDEN, _HIDDEN, preset_html.shelf(self.context)]
+
+    def dropped(self, draft: Draft, event: gr.EventData) -> list[Any]:
+        """Offer what a file says that was dropped on the page."""
+        name, kind, written = (str(event._data.get(key, "")) for key in ("name", "kind", "text"))
         try:
-            return [None, *self._loaded(draft, library.read_dropped(Path(path)), Path(path).name)]
+            if kind not in ("toml", "metadata"):
+                raise Problems([Problem("preset", f"{name} cannot be read: {written}", "drop another file")])
+            return self._offered(draft, name, library.read_dropped(name, kind, written, self.context))
         except Problems as error:
-            told = text.problem_list(error.problems, f"{Path(path).name} cannot be loaded")
-            return [None, *self._refused(told)]
-
-    def _loaded(self, draft: Draft, preset: Preset, title: str) -> list[Any]:
-        draft.open_again(self.context)
-        draft.replace(preset)
-        return self._shows(draft, _said(preset, title))
-
-    def _shows(self, draft: Draft, told: str) -> list[Any]:
-        filled = [*self.train.filled(draft), *self.train.say(draft)]
-        return [told, gr.update(visible=draft.before is not None), draft, *filled]
+            return self._refused(text.problem_list(error.problems, f"{name} cannot be loaded"))
 
     def defaults(self, draft: Draft) -> list[Any]:
-        """Every field as a fresh page has it."""
-        return self._loaded(draft, Preset(), "the defaults")
+        """Offer every field as a fresh page has it."""
+        return self._offered(draft, "the defaults", Imported(Preset()))
+
+    def _offered(self, draft: Draft, title: str, imported: Imported, command: str = "") -> list[Any]:
+        draft.open_again(self.context)
+        told = preset_html.offered(title, draft.preset, imported, command)
+        return [told, (title, imported.preset), _SEEN, _SEEN, gr.skip()]
+
+    def _refused(self, told: str) -> list[Any]:
+        return [told, None, _HIDDEN, _HIDDEN, gr.skip()]
+
+    def cancel(self) -> list[Any]:
+        """Leave the form as it is."""
+        return self._refused(text.paragraph("Nothing was changed."))
+
+    def load(self, draft: Draft, offer: Offer | None) -> list[Any]:
+        """Put what is offered into the form."""
+        if offer is None:
+            filled = [gr.skip()] * len(self.train.loaded)
+            return [text.paragraph("Choose a preset first.", "bad"), gr.skip(), None, _HIDDEN, _HIDDEN, *filled]
+        title, preset = offer
+        filled = self.train.load(draft, preset, self.context)
+        return [preset_html.loaded(title, preset), _SEEN, None, _HIDDEN, _HIDDEN, *filled]
 
     def put_back(self, draft: Draft) -> list[Any]:
         """The form as it was before the last load."""
         draft.put_back()
-        return self._shows(draft, text.paragraph("The form is as it was before. Once more: what was loaded.", "good"))
-
-    def _refused(self, told: str) -> list[Any]:
-        return [told, *([gr.skip()] * (2 + len(self.train.fields) + len(self.train.said)))]
+        told = text.paragraph("The form is as it was before. Once more: what was loaded.", "good")
+        return [told, _SEEN, None, _HIDDEN, _HIDDEN, draft, *self.train.filled(draft), *self.train.say(draft)]
 
     def _full(self, values: dict[Any, Any], name: str) -> Preset:
         """The form as a preset with every value; the name beside Save is its title in lists."""
@@ -132,72 +161,22 @@ class _Tab:
             path = library.own_file(self.context, name)
             if path.exists() and not replace:
                 told = text.paragraph(f"There is a preset {path.name} already.", "bad")
-                return [told, gr.skip(), gr.update(visible=True)]
-            library.save(path, self._full(values, name))
+                return [told, gr.skip(), _SEEN]
+            library.save(path, self._full(values, name), values[self.train.draft].toml)
         except Problems as error:
-            return [text.problem_list(error.problems, "Not saved"), gr.skip(), gr.update(visible=False)]
-        return [_saved(path, self.context), _shelf(self.context), gr.update(visible=False)]
+            return [text.problem_list(error.problems, "Not saved"), gr.skip(), _HIDDEN]
+        return [preset_html.saved(path, self.context), preset_html.shelf(self.context), _HIDDEN]
 
-    def download(self, values: dict[Any, Any], name: str) -> list[Any]:
-        """The TOML that the page shows, as a file for the browser to keep."""
+    def download(self, values: dict[Any, Any], name: str, private: bool) -> list[Any]:
+        """The form's TOML as a file for the browser to keep. `private`: as it is; else without what belongs to this
+        computer, telling what that was."""
         try:
             full = self._full(values, name)
         except Problems as error:
             return [text.problem_list(error.problems, "Nothing to download yet"), ""]
         file = f"{slug(name or full.about.title or str(full.saving.name))}.toml"
-        told = text.paragraph(f"{file} holds the paths of your folders; look through it before you share it.")
-        return [told, json.dumps({"name": file, "text": dumps(full)})]
-
-
-def _saved(path: Path, context: Context) -> str:
-    place = path.relative_to(context.root).as_posix() if path.is_relative_to(context.root) else str(path)
-    quoted = f'"{place}"' if " " in place else place
-    return text.paragraph(f"Saved as {path.name}. The same without the page:", "good") + text.command(
-        f"python launch.py --preset {quoted}"
-    )
-
-
-def _said(preset: Preset, title: str) -> str:
-    """What was loaded: every setting that is not at its default, and what would leave this computer."""
-    rows = library.differences(preset)
-    leaves = "This preset sends the run's curves to Weights & Biases." if preset.logging.wandb else ""
-    told = text.paragraph(f"Loaded {title}. {len(rows)} settings differ from the defaults:", "good")
-    return told + _TO_THE_FORM + (text.paragraph(leaves, "bad") if leaves else "") + _table(rows)
-
-
-_TO_THE_FORM = (
-    f'<p><button type="button" class="jump" data-jump="{text.field_id("model.path")}">Go to the form</button></p>'
-)
-
-
-def _table(rows: Sequence[tuple[str, str, str]]) -> str:
-    body = "".join(
-        f'<tr><td><button type="button" class="jump" data-jump="{text.escape(text.field_id(path))}">'
-        f"{text.escape(text.label_of(path))}</button></td><td>{text.escape(value)}</td>"
-        f"<td>{text.escape(default)}</td></tr>"
-        for path, value, default in rows
-    )
-    return f'<table class="plain"><tr><th>Setting</th><th>Value</th><th>Default</th></tr>{body}</table>'
-
-
-def _shelf(context: Context) -> str:
-    found = library.entries(context)
-    parts = []
-    for place, heading in (("shipped", "Shipped"), ("own", "Your own")):
-        cards = "".join(_card(entry) for entry in found if entry.key.startswith(f"{place}/"))
-        parts.append(f"<h4>{heading}</h4>{cards or text.paragraph('None yet.')}")
-    return f'<div class="shelf">{"".join(parts)}</div>'
-
-
-def _card(entry: library.Entry) -> str:
-    about = text.paragraph(entry.use) if entry.use else ""
-    if entry.faults:
-        return (
-            f"<article><h5>{text.escape(entry.title)}</h5>{text.problem_list(entry.faults, 'Not loadable')}</article>"
-        )
-    proved = entry.tested if entry.tested == "untested" else f"tested {entry.tested}"
-    key, tested = text.escape(entry.key), text.escape(proved)
-    return (
-        f'<article><button type="button" data-preset="{key}">Load</button><h5>{text.escape(entry.title)}</h5>'
-        f'<span class="quiet">{text.escape(entry.path.name)} · {tested}</span>{about}</article>'
-    )
+        if private:
+            told = text.paragraph(f"{file} holds the paths of your folders: Share makes a copy without them.")
+            return [told, json.dumps({"name": file, "text": dumps(full)})]
+        told = preset_html.shared(file, library.stripped(full))
+        return [told, json.dumps({"name": file, "text": dumps(shareable(full))})]

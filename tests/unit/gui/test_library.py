@@ -10,7 +10,7 @@ from gui import library, text
 from gui.context import Context
 from gui.session import resolved
 from trainer.contract.machine import ENVIRONMENT, Machine
-from trainer.contract.preset import load
+from trainer.contract.preset import load, with_values
 from trainer.contract.problems import Problem, Problems
 from trainer.contract.settings import Preset
 
@@ -65,15 +65,53 @@ def test_saving_again_keeps_the_users_comments(context: Context) -> None:
     assert load(path) == resolved(Preset(), context.root)
 
 
-def test_dropped_files_are_read_or_refused(tmp_path: Path) -> None:
-    good, large, binary = tmp_path / "good.toml", tmp_path / "large.toml", tmp_path / "binary.toml"
-    good.write_bytes(b"\xef\xbb\xbf[network]\r\nrank = 4\r\n")
-    large.write_bytes(b"#" * (library.LARGEST_BYTES + 1))
-    binary.write_bytes(b"\xff\xfe\x00")
-    assert library.read_dropped(good).network.rank == 4
-    for path in (large, binary):
-        with pytest.raises(Problems, match=path.name):
-            library.read_dropped(path)
+def test_dropped_presets_are_read_or_refused(context: Context) -> None:
+    read = library.read_dropped("good.toml", "toml", "\ufeff[network]\r\nrank = 4\r\n", context)
+    assert read.preset.network.rank == 4
+    for kind, written in (("toml", "#" * (library.LARGEST_BYTES + 1)), ("metadata", "[1]"), ("metadata", "{")):
+        with pytest.raises(Problems, match="odd"):
+            library.read_dropped("odd", kind, written, context)
+    with pytest.raises(Problems, match="how it was trained"):
+        library.read_dropped("odd.safetensors", "metadata", "{}", context)
+
+
+def test_a_dropped_presets_relative_paths_lead_to_what_ships_and_nowhere_else(context: Context) -> None:
+    (context.root / "presets" / "demo" / "model").mkdir(parents=True)
+    (context.root / "secret").mkdir()
+    written = '[model]\npath = "demo/model"\nvae = "../secret"\n[[dataset.folders]]\npath = "mine"\n'
+    preset = library.read_dropped("x.toml", "toml", written, context).preset
+    assert preset.model.path == str((context.root / "presets" / "demo" / "model").resolve())
+    assert (preset.model.vae, preset.dataset.folders[0].path) == ("../secret", "mine")
+
+
+def test_what_a_preset_would_do_and_what_sharing_takes_out_is_told(context: Context) -> None:
+    changes = {
+        "logging.wandb": True,
+        "saving.publish": True,
+        "model.path": "/nowhere/a b.safetensors",
+        "dataset.folders": [{"path": "/nowhere/secret name", "repeats": 2}],
+    }
+    preset = with_values(Preset(), changes)
+    told = " ".join(library.warnings(preset))
+    assert all(word in told for word in ("Weights & Biases", "trigger word", "a b.safetensors", "secret name"))
+    assert library.warnings(Preset()) == []
+    hidden = with_values(preset, {"saving.publish": False})
+    gone = library.stripped(resolved(hidden, context.root))
+    assert any("/nowhere/a b.safetensors became a b.safetensors" in line for line in gone)
+    assert any("secret name became images 1" in line for line in gone)
+
+
+def test_own_presets_go_to_the_trash_and_shipped_ones_stay(context: Context) -> None:
+    for _ in range(2):
+        library.save(library.own_file(context, "mine"), resolved(Preset(), context.root))
+        place = library.delete(context, "own/mine")
+        assert place.is_file() and library.find(context, "own/mine") is None
+    assert len(list(place.parent.iterdir())) == 2
+    (context.root / "presets" / "x.toml").write_text("", encoding="utf-8")
+    for key in ("shipped/x", "own/none", "own/../x"):
+        with pytest.raises(Problems):
+            library.delete(context, key)
+    assert (context.root / "presets" / "x.toml").is_file()
 
 
 def test_differences_name_what_is_not_at_its_default() -> None:

@@ -1,0 +1,68 @@
+/* The presets: filtering the gallery, and taking in a dropped file. A file stays in the browser: of a preset its text is
+   read, of a LoRA the header alone, whatever its size. */
+(() => {
+  "use strict";
+  const LARGEST_TEXT = 1e6, LARGEST_HEADER = 1e8, LARGEST_METADATA = 8e6;
+
+  async function read(file) {
+    if (/\.safetensors$/i.test(file.name)) {
+      const length = Number(new DataView(await file.slice(0, 8).arrayBuffer()).getBigUint64(0, true));
+      if (!(length > 1 && length < LARGEST_HEADER)) throw new Error("it does not start like a safetensors file");
+      const header = JSON.parse(await file.slice(8, 8 + length).text());
+      const text = JSON.stringify(header.__metadata__ || {});
+      if (text.length > LARGEST_METADATA) throw new Error("its metadata is too long");
+      return { name: file.name, kind: "metadata", text };
+    }
+    if (file.size > LARGEST_TEXT) throw new Error("it is too large for a preset");
+    return { name: file.name, kind: "toml", text: new TextDecoder("utf-8", { fatal: true }).decode(await file.arrayBuffer()) };
+  }
+
+  function presetDrop(element, trigger) {
+    const zone = element.querySelector(".drop"), input = element.querySelector("input[type=file]");
+    const take = async (file) => {
+      if (!file) return;
+      try {
+        trigger("drop", await read(file));
+      } catch (error) {
+        trigger("drop", { name: file.name, kind: "broken", text: String(error.message || error) });
+      }
+      input.value = "";
+    };
+    input.addEventListener("change", () => take(input.files[0]));
+    zone.addEventListener("dragover", (event) => { event.preventDefault(); zone.classList.add("over"); });
+    zone.addEventListener("dragleave", () => zone.classList.remove("over"));
+    zone.addEventListener("drop", (event) => {
+      event.preventDefault();
+      zone.classList.remove("over");
+      take(event.dataTransfer.files[0]);
+    });
+  }
+
+  function shelf(element, trigger) {
+    let words = "";
+    const filter = () => {
+      const wanted = words.toLowerCase().split(/\s+/).filter(Boolean);
+      let seen = 0;
+      element.querySelectorAll("article").forEach((card) => {
+        const fits = wanted.every((word) => card.textContent.toLowerCase().includes(word));
+        card.hidden = !fits;
+        seen += fits ? 1 : 0;
+      });
+      const none = element.querySelector(".none-fits");
+      if (none) none.hidden = seen > 0;
+    };
+    element.addEventListener("input", (event) => {
+      if (event.target.matches(".shelf-search")) { words = event.target.value; filter(); }
+    });
+    element.addEventListener("click", (event) => {
+      const button = event.target.closest("button[data-preset]");
+      if (button) trigger("click", { preset: button.dataset.preset, what: button.dataset.what || "load" });
+    });
+    new MutationObserver(() => {
+      const box = element.querySelector(".shelf-search");
+      if (box && box.value !== words) { box.value = words; filter(); }
+    }).observe(element, { childList: true, subtree: true });
+  }
+
+  Object.assign(window.loratory, { presetDrop, shelf });
+})();
