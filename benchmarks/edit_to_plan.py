@@ -38,6 +38,7 @@ def main() -> None:
         served = next(pages)
         for _ in range(rounds):
             page = browser.new_page(viewport={"width": 1400, "height": 900})
+            page.add_init_script("try { localStorage.setItem('loratory-folds', '{\"*\": false}'); } catch {}")
             load_demo(page, served.url)
             times += measure(page)
             page.close()

@@ -139,6 +139,7 @@ def test_changed_fields_are_marked_and_reset_one_by_one_or_together(form: Page) 
 def test_what_was_loaded_is_what_fields_are_reset_to(form: Page) -> None:
     form.get_by_role("tab", name="Presets", exact=True).click()
     form.locator('[data-preset="shipped/demo"]').click()
+    form.locator("#preset-load").click()
     expect(form.locator("#preset-said")).to_contain_text("Loaded")
     form.get_by_role("tab", name="Train", exact=True).click()
     expect(form.locator(".count-changed")).to_have_count(0)

@@ -52,6 +52,7 @@ def fill_form(page: Page, served: Served, preset: Path) -> None:
     page.wait_for_selector("#f-network-rank .help")
     page.get_by_role("tab", name="Presets", exact=True).click()
     page.set_input_files("#preset-drop input[type=file]", preset)
+    page.locator("#preset-load").click()
     expect(page.locator("#preset-said")).to_contain_text("Loaded long.toml")
     page.get_by_role("tab", name="Train", exact=True).click()
 
