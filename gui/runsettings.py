@@ -17,8 +17,8 @@ def settings(run: RunDir, state: RunState) -> str:
     preset = preset_of(run)
     if preset is None:
         return '<p class="quiet">This run has no preset.</p>' if state.kind != "training" else ""
-    rows = _rows(preset)
-    changed, usual = [row for row in rows if row.changed], [row for row in rows if not row.changed]
+    listed = rows(preset)
+    changed, usual = [row for row in listed if row.changed], [row for row in listed if not row.changed]
     head = f"<h4>{len(changed)} chosen for this run</h4>" if changed else "<h4>Everything at its default</h4>"
     rest = fold("settings-usual", f"{len(usual)} at their defaults", _table(usual))
     return head + (_table(changed) if changed else "") + rest + _computer(state) + _before(run.path)
@@ -27,7 +27,7 @@ def settings(run: RunDir, state: RunState) -> str:
 _last: dict[int, tuple[Preset, list[chosen.Row]]] = {}
 
 
-def _rows(preset: Preset) -> list[chosen.Row]:
+def rows(preset: Preset) -> list[chosen.Row]:
     """Made once a preset: the model's header is read for it, and the page asks each second."""
     known = _last.get(id(preset))
     if known is None or known[0] is not preset:

@@ -25,7 +25,7 @@ from trainer.report.preflight import JSON_FILE, Preflight
 from trainer.report.preflight import load as load_preflight
 from trainer.report.view import RunView
 
-KEPT_VIEWS = 8
+KEPT_VIEWS = 12
 """Runs whose events stay in memory; a hundred thousand steps take about 4 MB."""
 TAIL_BYTES = 32_768
 GLANCES_S = 0.2

@@ -1,13 +1,108 @@
-"""The Compare tab: runs beside each other."""
+"""The Compare tab: runs are ticked in a list; their curves, figures, settings and pictures stand beside each other."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any, get_args
+
 import gradio as gr
 
-from gui.shared import Shared
+from gui import compare
+from gui.panels import when
+from gui.shared import QUIET, Shared
+from gui.text import paragraph
+from gui.watch import Row, Watcher, watcher
+from trainer.report.words import escape
+
+_AREA = "window.loratory.area(element, props, trigger, watch);"
+_PICK = _AREA + "window.loratory.comparePick(element, trigger);"
+PARTS = ("curves", "figures", "settings", "samples")
+_HEADS = {"figures": "What they came to", "settings": "Settings that differ", "samples": "Samples"}
+NONE = "Tick two or more runs to lay them over each other."
 
 
 def build(shared: Shared) -> None:
     """Lay the tab out and wire it."""
-    with gr.Column(elem_classes="sheet", elem_id="compare-tab"):
-        gr.HTML("<h3>Compare</h3>", js_on_load=None)
+    watching = watcher(shared.context.runs)
+    picked, sent = gr.State([]), gr.State({})
+    with gr.Row(elem_classes="runs-page", elem_id="compare-tab"):
+        with gr.Column(scale=3, min_width=240):
+            runs = _area("compare-runs", _PICK)
+        with gr.Column(scale=9, min_width=320):
+            with gr.Row(elem_id="compare-how"):
+                across = gr.Radio(
+                    list(get_args(compare.Across)), value="step", label="Across", elem_id="compare-across", scale=0
+                )
+                log = gr.Checkbox(False, label="Logarithmic loss axis", elem_id="compare-log", container=False, scale=0)
+                step = gr.Textbox(label="Samples of step", placeholder="the last", elem_id="compare-step", scale=0)
+            areas = {name: _area(f"compare-{name}") for name in PARTS}
+
+    def look(ids: list[str], across: str, log: bool, step: str, known: dict[str, Any]) -> list[Any]:
+        rows = watching.rows()
+        texts = {"runs": _list(rows, ids), **_parts(watching, rows, ids, across, log, step)}
+        told = {name: hash(text) for name, text in texts.items()}
+        answers = [gr.skip() if known.get(name) == told[name] else text for name, text in texts.items()]
+        return [*answers, told if told != known else gr.skip()]
+
+    def pick(event: gr.EventData, across: str, log: bool, step: str, known: dict[str, Any]) -> list[Any]:
+        ids = [str(id) for id in event._data.get("runs", [])][: compare.MOST]
+        return [ids, *look(ids, across, log, step, known)]
+
+    def tick(ids: list[str], across: str, log: bool, step: str, known: dict[str, Any]) -> list[Any]:
+        return look(ids, across, log, step, known)
+
+    outputs = [runs, *areas.values(), sent]
+    how = [across, log, step, sent]
+    runs.click(pick, how, [picked, *outputs], **QUIET)
+    for box in (across, log, step):
+        box.input(look, [picked, *how], outputs, trigger_mode="always_last", **QUIET)
+    gr.Timer(3.0).tick(tick, [picked, *how], outputs, trigger_mode="once", **QUIET)
+
+
+def _area(name: str, script: str = _AREA) -> gr.HTML:
+    return gr.HTML("", html_template="", elem_id=name, js_on_load=script, apply_default_css=False, elem_classes="area")
+
+
+def _list(rows: Sequence[Row], ids: Sequence[str]) -> str:
+    """Trainings to tick; which of them a browser shows is its filter's business."""
+    listed = [row for row in rows if row.state.kind == "training"]
+    if not listed:
+        return paragraph("No runs yet.")
+    items = "".join(
+        f'<li data-key="{escape(row.id)}"><label><input type="checkbox" value="{escape(row.id)}"'
+        f'{" checked" if row.id in ids else ""}> <span translate="no">{escape(row.state.name or row.id)}</span>'
+        f"<small>{escape(row.state.state)} · {when(row.state.created)}</small></label></li>"
+        for row in listed
+    )
+    return f'<h3>Runs</h3><p class="quiet">Up to {compare.MOST}.</p><ul class="picks">{items}</ul>'
+
+
+def _parts(
+    watching: Watcher, rows: Sequence[Row], ids: Sequence[str], across: str, log: bool, step: str
+) -> dict[str, str]:
+    seconds = {row.id: row.seconds for row in rows}
+    found = [(run, state) for id in ids if (run := watching.run(id)) and (state := watching.state(run))]
+    if not found:
+        return {**dict.fromkeys(PARTS, ""), "curves": paragraph(NONE)}
+    with watching.lock:
+        ones = [
+            compare.One(run, state, watching.view(run), name, seconds.get(run.id, 0.0))
+            for (run, state), name in zip(found, compare.names(found))
+        ]
+        at = int(step) if step.strip().isdecimal() else None
+        drawn = {
+            "curves": lambda: compare.curves(ones, across, log),  # type: ignore[arg-type]
+            "figures": lambda: compare.figures(ones),
+            "settings": lambda: compare.settings(ones),
+            "samples": lambda: compare.samples(ones, at),
+        }
+        return {name: _headed(name, make) for name, make in drawn.items()}
+
+
+def _headed(name: str, make: Any) -> str:
+    """Each part by itself: what cannot be drawn of a stranger's run must not hide the rest."""
+    try:
+        body = str(make())
+    except Exception as error:
+        body = paragraph(f"This cannot be shown: {type(error).__name__}: {error}", "bad")
+    return (f"<h3>{_HEADS[name]}</h3>" if name in _HEADS else "") + body
