@@ -79,7 +79,7 @@ _FIGURES: tuple[tuple[str, Callable[[One], str]], ...] = (
     ("Last validation loss", lambda one: _last(checks.held_out(one.view.validations))),
     ("Images a second", lambda one: _speed(one.view)),
     ("Device memory, most of this run", lambda one: _bytes(one.view.times.memory.get("device_peak"))),
-    ("Trained parameters", lambda one: f"{one.view.started.trained_parameters:,}" if one.view.started else ""),
+    ("Trained parameters", lambda one: _parameters(one.view)),
     ("Last LoRA file", lambda one: _bytes(one.view.saved[-1].bytes) if one.view.saved else ""),
     ("Device", lambda one: one.state.device or (one.view.started.device if one.view.started else "")),
 )  # fmt: skip
@@ -96,6 +96,11 @@ def _lowest(view: RunView) -> str:
 def _speed(view: RunView) -> str:
     speed = view.times.images_per_second
     return f"{speed:.2f}" if speed else ""
+
+
+def _parameters(view: RunView) -> str:
+    count = view.started.trained_parameters if view.started else 0
+    return f"{count:,}" if count else ""
 
 
 def _bytes(count: float | None) -> str:
