@@ -87,20 +87,20 @@ def _filters(page: Page, run: RunDir, live: RunDir, task: RunDir) -> None:
     expect(page.locator(row(page, run)).locator("polyline")).to_have_attribute("points", r := _not_empty(page, run))
     assert r.count(",") > 4
     expect(page.locator(row(page, run))).to_contain_text("0.1003")
-    page.get_by_label("Kind").select_option("*")
+    page.locator("#runs-list").get_by_label("Kind").select_option("*")
     expect(page.locator(row(page, task))).to_be_visible()
-    page.get_by_label("Kind").select_option("")
+    page.locator("#runs-list").get_by_label("Kind").select_option("")
     expect(rows).to_have_count(2)
-    page.get_by_label("Filter runs by name").fill("finished")
+    page.locator("#runs-list").get_by_label("Filter runs by name").fill("finished")
     expect(rows).to_have_count(1)
-    page.get_by_label("Filter runs by name").fill("")
-    page.get_by_label("State").select_option("running")
+    page.locator("#runs-list").get_by_label("Filter runs by name").fill("")
+    page.locator("#runs-list").get_by_label("State").select_option("running")
     expect(rows).to_have_count(1)
     expect(page.locator(row(page, live))).to_be_visible()
-    page.get_by_label("State").select_option("")
-    page.get_by_label("Order").select_option("name")
+    page.locator("#runs-list").get_by_label("State").select_option("")
+    page.locator("#runs-list").get_by_label("Order").select_option("name")
     expect(rows.first).to_have_attribute("data-run", run.id)
-    page.get_by_label("Order").select_option("0")
+    page.locator("#runs-list").get_by_label("Order").select_option("0")
     expect(rows.first).to_have_attribute("data-run", live.id)
 
 
@@ -226,6 +226,7 @@ def test_ten_pages_do_not_make_the_server_grow(chromium: Browser, tmp_path: Path
     trainer = _train(run, "--steps", "100000", "--pause", "0.002")
     context = chromium.new_context(viewport={"width": 1000, "height": 700})
     try:
+        context.set_default_timeout(90_000)
         for _ in range(10):
             open_tab(context.new_page(), served, "Runs")
         [server] = [one for one in psutil.Process().children(recursive=True) if "--no-browser" in one.cmdline()
