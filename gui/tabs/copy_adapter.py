@@ -19,7 +19,7 @@ _PICK = """
 element.addEventListener('click', event => {
   const button = event.target.closest('button[data-to]');
   if (button) { trigger('click', {...button.dataset}); return; }
-  if (event.target.closest('button[data-open-computer]')) window.loratory.openTab('Computer');
+  if (event.target.closest('button[data-open-computer]')) trigger('computer');
 });
 """
 
@@ -39,6 +39,7 @@ def build(shared: Shared, file: gr.State) -> gr.HTML:
 
     file.change(draw, file, area, **QUIET)
     area.click(copy, file, area, **QUIET)
+    area.computer(lambda: gr.Tabs(selected="computer"), None, shared.tabs, **QUIET)
     if Building.root_block is not None:
         Building.root_block.load(draw, file, area, **QUIET)
     return area

@@ -8,18 +8,19 @@ from typing import Any
 import gradio as gr
 
 from gui import model_list
-from gui.context import Context
-from gui.shared import QUIET
+from gui.shared import QUIET, Shared
 
 _LOAD = """
-window.loratory.modelList(server);
+window.loratory.modelList(server, () => trigger('computer'));
 watch('value', () => window.loratory.modelSays(props.value));
 """
 
 
-def build(context: Context, field: gr.components.Component) -> None:
+def build(shared: Shared, field: gr.components.Component) -> None:
     """Let the field at `model.path` offer the models that are known (web/models.js draws the list). The listing is
     asked for when the list is opened; what the text means is told whenever it changes, by whomever."""
+
+    context = shared.context
 
     def models_known(version: Any) -> dict[str, Any]:
         return model_list.told(context, version)
@@ -37,3 +38,4 @@ def build(context: Context, field: gr.components.Component) -> None:
         server_functions=[models_known],
     )
     field.change(says, field, area, trigger_mode="always_last", **QUIET)  # type: ignore[attr-defined]
+    area.computer(lambda: gr.Tabs(selected="computer"), None, shared.tabs, **QUIET)

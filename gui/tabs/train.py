@@ -62,7 +62,7 @@ def build(shared: Shared) -> None:
     with gr.Row(elem_id="train"):
         with gr.Column(elem_id="left", scale=7):
             fields = form.build()
-            model_field.build(context, fields["model.path"])
+            model_field.build(shared, fields["model.path"])
         with gr.Column(elem_id="right", scale=4):
             right = _right_column()
     train = Train(

@@ -12,7 +12,7 @@
   const own = (node) => { node.setAttribute("translate", "no"); return node; };
   const field = () => document.getElementById(FIELD);
   const input = () => field()?.querySelector("input, textarea");
-  let server = null, known = { models: [], version: -1, busy: true, folders: 0 };
+  let server = null, toComputer = () => {}, known = { models: [], version: -1, busy: true, folders: 0 };
   let popup = null, options = [], active = -1, typed = false, asking = 0, said = {};
 
   const isOpen = () => Boolean(popup && popup.isConnected && !popup.hidden);
@@ -111,7 +111,7 @@
     const button = make("button", "model-more", "Model folders …");
     button.type = "button";
     button.tabIndex = -1;
-    button.addEventListener("click", () => { close(); window.loratory.openTab("Computer"); });
+    button.addEventListener("click", () => { close(); toComputer(); });
     node.append(button);
     return node;
   }
@@ -259,8 +259,9 @@
   }
 
   /* Gradio draws its components when it likes: the field may come later than its list, and anew. */
-  function modelList(given) {
+  function modelList(given, openComputer) {
     server = given;
+    toComputer = openComputer;
     let due = 0;
     const soon = () => { if (!due) due = requestAnimationFrame(() => { due = 0; dress(); }); };
     new MutationObserver(() => { if (input()?.getAttribute("role") !== "combobox") soon(); })
