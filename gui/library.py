@@ -79,9 +79,9 @@ def own_file(context: Context, name: str) -> Path:
     """Where a preset called `name` is saved. Problems for a name that is empty or the machine file's."""
     path = user_folder(context) / f"{slug(name)}.toml"
     if not name.strip():
-        raise Problems([Problem("about.title", "the preset has no name yet", "write one beside Save")])
+        raise Problems([Problem("preset name", "there is none yet", "write one beside Save")])
     if path.resolve() == machine_file(context.root).resolve() or path.stem.lower() == "machine":
-        raise Problems([Problem("about.title", f"{path.name} is this computer's own file", "choose another name")])
+        raise Problems([Problem("preset name", f"{path.name} is this computer's own file", "choose another name")])
     return path
 
 
