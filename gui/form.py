@@ -124,7 +124,7 @@ def _heading(group: Group) -> str:
     """The group's title; a folded one says beside it what it holds and how much of it was changed (form.js)."""
     name = f'<span class="name">{group.title}</span>'
     if group.place:
-        title = f'<h2><span class="place">{group.place}</span> {name}</h2>'
+        title = f'<h2><span class="way">{group.place}</span> {name}</h2>'
     else:
         title = f'<h2><button type="button" class="fold" aria-expanded="false">{name}</button></h2>'
     return f'{title}<span class="holds"></span><span class="marks"></span>'

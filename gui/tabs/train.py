@@ -101,7 +101,7 @@ watch('value', () => window.loratory.live(props.value));
 def _right_column() -> dict[str, Any]:
     parts: dict[str, Any] = {}
     with gr.Column(elem_classes="sheet", elem_id="start-card"):
-        gr.HTML('<h2><span class="place">3</span> Start</h2>', elem_id="start-title", js_on_load=None)
+        gr.HTML('<h2><span class="way">3</span> Start</h2>', elem_id="start-title", js_on_load=None)
         with gr.Row():
             parts["start"] = gr.Button("Start training", variant="primary", elem_id="start", scale=2, min_width=120)
             parts["queue"] = queue.add_button()

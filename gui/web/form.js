@@ -76,7 +76,7 @@
     if (input) input.setAttribute("aria-invalid", wrong ? "true" : "false");
     field.classList.toggle("is-off", id in said.off);
     note(field, "why-off", said.off[id]);
-    note(field, "now", said.offers[id] || said.advice[id] ? "" : said.now[id]);
+    note(field, "now", wrong || said.offers[id] || said.advice[id] ? "" : said.now[id]);
     if (input && said.facts[id] !== undefined && input.value !== said.facts[id]) input.value = said.facts[id];
     const choice = field.classList.contains("kind-choice");
     if (input && !choice && said.hints[id] !== undefined && input.placeholder !== said.hints[id]) input.placeholder = said.hints[id];
