@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from gui.fixes import field_id
+from gui.help.glossary import TERMS
 from gui.values import choices, kind
 from trainer.contract import catalog
 from trainer.contract.settings import ITEMS, Item
@@ -55,7 +56,8 @@ def help_texts() -> dict[str, dict[str, Any]]:
 
 def _words(item: Item) -> str:
     offered = choices(item) if kind(item) == "choice" else []
-    return " ".join([*offered, WORDS.get(item.path, "")])
+    glossary = [f"{term.name} {term.also}" for term in TERMS if item.path in term.settings[:1]]
+    return " ".join([*offered, WORDS.get(item.path, ""), *glossary])
 
 
 def _range(item: Item) -> str:

@@ -1,4 +1,4 @@
-"""The linter in the Dataset tab, as a person uses it: check, look, fix, undo."""
+"""The linter in the Dataset tab, as a person uses it: check, look, fix, undo; the Help tab, from symptom to setting."""
 
 from __future__ import annotations
 
@@ -77,3 +77,23 @@ def test_without_a_folder_it_says_what_to_do(page: Page, served: Served, tmp_pat
         page.get_by_role("button", name="Check the images").first.click()
     page.locator("#lint-begin").click()
     expect(page.locator("#lint-findings .problems")).to_contain_text("no folder of images", timeout=15_000)
+
+
+def test_help_leads_from_a_symptom_to_the_setting(page: Page, served: Served) -> None:
+    page.goto(served.url)
+    page.get_by_role("tab", name="Help").click()
+    memory = page.locator("details.topic", has_text="Out of memory")
+    memory.locator("summary").press("Enter")
+    expect(memory.get_by_role("button", name="Gradient checkpointing", exact=True)).to_be_visible()
+    shot(page, "help")
+    memory.get_by_role("button", name="Gradient checkpointing", exact=True).click()
+    field = page.locator("#f-memory-gradient_checkpointing")
+    expect(field).to_be_visible()
+    expect(field).to_be_in_viewport()
+
+    page.get_by_role("tab", name="Help").click()
+    page.locator("#reference-search textarea, #reference-search input").fill("no captions")
+    expect(page.locator(".glossary dt")).to_have_text(["Training without captions"], timeout=10_000)
+    page.locator("#reference-search textarea, #reference-search input").fill("doubles")
+    page.locator("details.topic[open]").first.get_by_role("button", name="Dataset", exact=True).click()
+    expect(page.get_by_role("tab", name="Dataset")).to_have_attribute("aria-selected", "true")
