@@ -34,7 +34,7 @@ def picture(size: tuple[int, int], colour: str) -> bytes:
 
 def open_tab(page: Page, served: Served) -> None:
     page.goto(served.url)
-    page.wait_for_selector("#f-network-rank .help")
+    page.wait_for_selector("#f-network-rank .help", state="attached")
     page.get_by_role("tab", name="Dataset", exact=True).click()
     page.wait_for_selector(".studio-places button")
 
