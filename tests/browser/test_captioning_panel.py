@@ -1,4 +1,4 @@
-"""Captions by a model of this computer, from the panel of the Dataset tab: shown first, then written, then taken back."""
+"""Captions by a model of this computer, from the Dataset tab: shown first, then written, then taken back."""
 
 from __future__ import annotations
 
