@@ -47,6 +47,7 @@ def main() -> None:
             browser = playwright.chromium.launch(executable_path=next(filter(None, map(shutil.which, BROWSERS))))
             for _ in range(TABS):
                 page = browser.new_context().new_page()
+                page.set_default_timeout(300_000)  # ten pages at once are slow to open where few cores draw them
                 page.goto(served.url)
                 page.get_by_role("tab", name="Runs").click()
             [server] = [one for one in psutil.Process().children(recursive=True) if str(served.runs) in one.cmdline()]

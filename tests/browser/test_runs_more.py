@@ -1,19 +1,16 @@
-"""The Runs and Compare tabs as a person uses them: filter, zoom, look at pictures, delete and undo, clone, compare; and
-what ten open pages cost the server."""
+"""The Runs and Compare tabs as a person uses them: filter, zoom, look at pictures, delete and undo, clone, compare."""
 
 from __future__ import annotations
 
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import psutil
 import pytest
-from playwright.sync_api import Browser, Page, expect
-from served import ROOT, Served, serve, shot
+from playwright.sync_api import Page, expect
+from served import ROOT, Served, shot
 
 from gui.trash import FOLDER
 from trainer.contract.events import Sampled, read
@@ -213,32 +210,3 @@ def _holds(part: str):  # type: ignore[no-untyped-def]
     import re
 
     return re.compile(re.escape(part))
-
-
-SETTLES_S, WATCHED_S = 8.0, 8.0
-
-
-def test_ten_pages_do_not_make_the_server_grow(chromium: Browser, tmp_path: Path) -> None:
-    """The short form of benchmarks/ten_tabs.py: at twice its limit, for Python's allocator needs longer to settle."""
-    pages = serve(tmp_path)
-    served = next(pages)
-    run = RunDir.create(served.runs, "sped up")
-    trainer = _train(run, "--steps", "100000", "--pause", "0.002")
-    context = chromium.new_context(viewport={"width": 1000, "height": 700})
-    try:
-        context.set_default_timeout(90_000)
-        for _ in range(10):
-            open_tab(context.new_page(), served, "Runs")
-        [server] = [one for one in psutil.Process().children(recursive=True) if "--no-browser" in one.cmdline()
-                    and str(served.runs) in one.cmdline()]  # fmt: skip
-        time.sleep(SETTLES_S)
-        before, steps = server.memory_info().rss, run.events_bytes()
-        time.sleep(WATCHED_S)
-        grown = server.memory_info().rss / before - 1
-        assert run.events_bytes() > steps, "the run went on meanwhile"
-        assert grown < 0.10, f"{grown:.1%} in {WATCHED_S:.0f} s"
-    finally:
-        trainer.kill()
-        trainer.wait()
-        context.close()
-        pages.close()  # type: ignore[attr-defined]
