@@ -108,10 +108,10 @@ def test_samples_come_and_stay_in_place(page: Page, served: Served, start: Start
     page.mouse.wheel(0, 400)
     page.wait_for_timeout(300)
     place = page.evaluate("window.scrollY")
-    page.evaluate("document.querySelector('#run-samples img').mine = '1'")
+    page.evaluate("document.querySelector('#run-samples [data-key=round-0] img').mine = '1'")
     before = step(page)
     reached(page, before + 15)
-    assert page.evaluate("document.querySelector('#run-samples img').mine") == "1"
+    assert page.evaluate("document.querySelector('#run-samples [data-key=round-0] img').mine") == "1"
     assert page.evaluate("window.scrollY") == place
     expect(rounds).to_have_count(2, timeout=20_000)
     assert page.evaluate("document.querySelector('#run-samples [data-key=round-0] img').mine") == "1"
