@@ -8,6 +8,7 @@ import sys
 import webbrowser
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
 
@@ -39,9 +40,24 @@ TABS: tuple[tuple[str, str, Callable[[Shared], None]], ...] = (
 """Id, title and what lays it out, in the order of the page."""
 
 
+SESSIONS = 200
+"""Open pages whose form the server holds in memory; one beyond them goes on from the form as it was last kept."""
+
+
+class Blocks(gr.Blocks):
+    """Gradio's blocks without the connection that each page would hold open to tell that it is there: browsers open six
+    connections to a server and no more, so that the sixth page of one browser would never appear (seen in 6.31)."""
+
+    def get_config_file(self) -> Any:
+        """What the browser is told of the page."""
+        config = super().get_config_file()
+        config["connect_heartbeat"] = False
+        return config
+
+
 def build(context: Context) -> gr.Blocks:
     """The whole page."""
-    with gr.Blocks(title="Loratory", analytics_enabled=False, delete_cache=(3600, 86400)) as page:
+    with Blocks(title="Loratory", analytics_enabled=False, delete_cache=(3600, 86400)) as page:
         tier = _header()
         ended = banner.area()
         queue.keep_going(context.runs)
@@ -93,6 +109,7 @@ def serve(page: gr.Blocks, context: Context, given: Access, port: int, browser: 
         show_error=True,
         prevent_thread_lock=True,
         inbrowser=False,
+        state_session_capacity=SESSIONS,
         **launch_arguments(given, context.runs, (*context.machine.folders, _thumbnails(context))),
     )
     address = address_of(given.host, port)
