@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "queue": False}
 """Options of handlers that answer a click or an edit at once."""
 
+TOLD: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": None}
+"""Options of handlers whose answer holds a `gr.State` with a `.change` of its own: a browser hears of changed
+states through Gradio's queue alone."""
+
 
 @dataclass
 class Shared:

@@ -10,7 +10,7 @@ from gui import captioning, jobs
 from gui.captioning import Asked
 from gui.context import Context
 from gui.session import Draft
-from gui.shared import QUIET, Shared
+from gui.shared import QUIET, TOLD, Shared
 from gui.tabs.studio import Studio, now, only
 from gui.text import problem_list
 from gui.watch import Watcher, pending, watcher
@@ -25,7 +25,7 @@ def build(shared: Shared, studio: Studio) -> None:
     found = [(each.name, str(each.folder)) for each in captioning.models(shared.context)]
     first = found[0][1] if found else ""
     about, kind = captioning.says(first)
-    run, sent = gr.State(""), gr.State({})
+    run, sent, clock = gr.State(""), gr.State({}), gr.Timer(1.0, active=False)
     gr.HTML(captioning.which_work(shared.context), elem_id="caption-models", js_on_load=None)
     with gr.Row():
         model = gr.Dropdown(
@@ -86,10 +86,9 @@ def build(shared: Shared, studio: Studio) -> None:
     for box in (model, path):
         box.input(panel.chosen, [model, path], [told, tagger, question, prompt], trigger_mode="always_last", **QUIET)
     for button, dry in ((try_, True), (go, False)):
-        button.click(panel.starter(dry), [*inputs, shared.train.draft, sent], [run, said, area, sent], **QUIET)
-    outputs = [area, studio.changed, sent]
-    gr.Timer(1.0).tick(panel.look, [run, sent], outputs, trigger_mode="once", **QUIET)
-    area.click(panel.act, [run, studio.folder, studio.shown], [said, studio.shown, studio.changed], **QUIET)
+        button.click(panel.starter(dry), [*inputs, shared.train.draft, sent], [run, said, area, sent, clock], **QUIET)
+    clock.tick(panel.look, [run, sent], [area, studio.changed, sent, clock], trigger_mode="once", **TOLD)
+    area.click(panel.act, [run, studio.folder, studio.shown], [said, studio.shown, studio.changed], **TOLD)
 
 
 class _Panel:
@@ -112,19 +111,18 @@ class _Panel:
             try:
                 run = captioning.begin(captioning.task(_asked(given, draft), self.context, dry), self.watching)
             except Problems as error:
-                return [gr.skip(), problem_list(error.problems, "Not captioned"), gr.skip(), gr.skip()]
+                return [gr.skip(), problem_list(error.problems, "Not captioned"), gr.skip(), gr.skip(), gr.skip()]
             html, told = self._news(run.id, known)
-            return [run.id, "", html, told]
+            return [run.id, "", html, told, gr.Timer(active=True)]
 
         return start
 
     def look(self, run_id: str, known: dict[str, Any]) -> list[Any]:
         """What is new of the run that this page has started; the grid reads the folder anew as captions come."""
-        if not run_id:
-            return [gr.skip()] * 3
         html, told = self._news(run_id, known)
         fresh = told.get("written") != known.get("written")
-        return [html, now() if fresh else gr.skip(), told if told != known else gr.skip()]
+        clock = gr.Timer(active=False) if told.get("over") else gr.skip()
+        return [html, now() if fresh else gr.skip(), told if told != known else gr.skip(), clock]
 
     def _news(self, run_id: str, known: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
         run = self.watching.run(run_id)
@@ -134,7 +132,8 @@ class _Panel:
         with self.watching.lock:
             html = captioning.shown(row, run, self.watching.view(run), "stop" in pending(run))
         count = sum(each.get("written") is True for each in captioning.results(run))
-        told = {"html": hash(html), "written": (run_id, count) if count else None}
+        told: dict[str, Any] = {"html": hash(html), "written": (run_id, count) if count else None}
+        told["over"] = row.state.state not in jobs.AT_WORK
         return (gr.skip() if told["html"] == known.get("html") else html), told
 
     def act(self, event: gr.EventData, run_id: str, folder: str, shown: Any) -> list[Any]:

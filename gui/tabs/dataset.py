@@ -202,7 +202,7 @@ def _hidden(name: str, script: str) -> gr.HTML:
 
 
 def _told_shown(shown: Any) -> str:
-    return json.dumps({"shown": str(shown.get("title", "")) if isinstance(shown, dict) else ""})
+    return json.dumps({"shown": str(shown.get("title", "")) if isinstance(shown, dict) else "", "at": now()})
 
 
 def _sentence(problem: Problem) -> str:

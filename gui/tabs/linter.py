@@ -11,7 +11,7 @@ import gradio as gr
 from gui import linting, text
 from gui.context import Context
 from gui.session import Draft
-from gui.shared import QUIET, Shared
+from gui.shared import QUIET, TOLD, Shared
 from gui.tabs.studio import Studio, now, only
 from gui.tabs.train import Train
 from gui.values import show
@@ -52,10 +52,10 @@ def build(shared: Shared, studio: Studio) -> None:
     checking = begin.click(lambda: "", None, said, **QUIET).then(**run)
     stop.click(panel.stopped, None, [found, *buttons], cancels=[checking], **QUIET)
     done = [said, studio.changed]
-    undo.click(panel.undo, inputs, done, **QUIET).then(**run)
-    back.click(panel.back, inputs, done, **QUIET).then(**run)
-    found.click(panel.view, [report, studio.folder], [found, report, studio.shown], **QUIET)
-    found.submit(panel.fix, [report, *inputs], [*done, *shared.train.loaded], **QUIET).then(**run)
+    undo.click(panel.undo, inputs, done, **TOLD).then(**run)
+    back.click(panel.back, inputs, done, **TOLD).then(**run)
+    found.click(panel.view, [report, studio.folder], [found, report, studio.shown], **TOLD)
+    found.submit(panel.fix, [report, *inputs], [*done, *shared.train.loaded], **TOLD).then(**run)
 
 
 class _Panel:

@@ -12,7 +12,7 @@ from gui import device, form, jobs, text
 from gui.context import Context
 from gui.live import live
 from gui.session import Draft, prepare, recall, resolved
-from gui.shared import QUIET, Shared
+from gui.shared import QUIET, TOLD, Shared
 from gui.tabs import captions_choice, model_field, plan_card, queue, toml_editor
 from trainer.contract.problems import Problems
 from trainer.contract.rundir import Kind, RunDir
@@ -205,7 +205,7 @@ def _wire_captions(live: Any, train: Train, shared: Shared) -> None:
         return [bare.folder if bare else gr.skip(), gr.Tabs(selected="dataset")]
 
     live.captions(act, train.draft, [*train.fields.values(), *train.said, train.result], **QUIET)
-    live.dataset(dataset, train.draft, [shared.folder, shared.tabs], **QUIET)
+    live.dataset(dataset, train.draft, [shared.folder, shared.tabs], **TOLD)
 
 
 def _wire_check(train: Train, right: Mapping[str, Any], context: Context) -> None:

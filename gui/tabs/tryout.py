@@ -10,7 +10,7 @@ from gradio.context import Context as Building
 
 from gui import jobs, trash, tryout, tryout_view
 from gui.context import Context
-from gui.shared import QUIET, Shared
+from gui.shared import QUIET, TOLD, Shared
 from gui.tabs import copy_adapter
 from gui.tryout import Asked
 from gui.watch import Row, Watcher, pending, watcher
@@ -120,8 +120,8 @@ def _wire_form(form: Form, watching: Watcher, file: gr.State, context: Context) 
         return files[-1] if files else ""
 
     outputs = [form.inputs["files"], *(form.inputs[name] for name in _FILLED), file]
-    form.run.input(choose, form.run, outputs, **QUIET)
-    form.inputs["files"].change(chosen, form.inputs["files"], file, **QUIET)
+    form.run.input(choose, form.run, outputs, **TOLD)
+    form.inputs["files"].change(chosen, form.inputs["files"], file, **TOLD)
 
 
 def _wire_view(form: Form, watching: Watcher, areas: list[gr.HTML], shown: gr.State, sent: gr.State) -> None:

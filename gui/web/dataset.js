@@ -285,7 +285,7 @@
     const news = JSON.parse(text || "{}");
     if (!started) return;
     if ("folder" in news && news.folder && news.folder !== state.list?.folder) tried(ask("desk", "list", { ...view(), page: 0 })).then((list) => { if (list) { state.selected.clear(); show(list); } });
-    if ("shown" in news && news.shown !== (state.list?.title ?? "")) { state.page = 0; relist(); }
+    if ("shown" in news && (news.shown || state.list?.title)) { state.page = 0; relist(); }
     if ("changed" in news && news.changed && !state.stamps.has(news.changed)) relist({ anew: true });
   }
 

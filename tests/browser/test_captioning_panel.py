@@ -44,9 +44,13 @@ def test_captions_are_shown_written_and_taken_back(page: Page, served: Served, t
     expect(page.locator("#caption-result")).to_contain_text("1 caption written, 1 kept as it was", timeout=90_000)
     assert (folder / "blue.txt").read_text(encoding="utf-8").startswith("zorb, miku (voca), 1girl")
     assert (folder / "red.txt").read_text(encoding="utf-8") == "my own words"
+    blue = page.locator(".studio-card", has_text="blue.png")
+    expect(blue.locator(".says")).to_contain_text("zorb, miku (voca), 1girl", timeout=20_000)
     page.get_by_role("button", name="Show them").click()
     expect(page.locator("#studio-main")).to_contain_text("captioned just now", timeout=20_000)
+    expect(page.locator(".studio-count")).to_have_text("1 of 2 images")
     page.get_by_role("button", name="Undo these captions").click()
     expect(page.locator("#caption-said")).to_contain_text("taken back")
+    expect(blue.locator(".says")).to_have_text("no caption", timeout=20_000)
     assert not (folder / "blue.txt").exists()
     shot(page, "captioning-done")
