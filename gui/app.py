@@ -62,7 +62,7 @@ def build(context: Context) -> gr.Blocks:
         ended = banner.area()
         queue.keep_going(context.runs)
         states = gr.State(""), gr.State("")  # not within the tabs: Gradio counts all of their children as tabs
-        with gr.Tabs(elem_id="tabs") as tabs:
+        with gr.Tabs(elem_id="tabs", overflow_behavior="wrap") as tabs:
             shared = Shared(context, tabs, *states, ended)
             for id, title, lay_out in TABS:
                 with gr.Tab(title, id=id, elem_id=f"tab-{id}"):

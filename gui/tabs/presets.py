@@ -44,7 +44,7 @@ def build(shared: Shared) -> None:
                 said = gr.HTML(
                     text.paragraph("Choose a preset: what it would change is shown here before it does."),
                     elem_id="preset-said",
-                    js_on_load=None,
+                    js_on_load="window.loratory.presetSaid(element);",
                 )
                 drop = gr.HTML(preset_html.DROP, elem_id="preset-drop", js_on_load=_DROP)
             with gr.Column(elem_classes="sheet"):

@@ -12,9 +12,24 @@
       || field.querySelector(".label-text") || field.querySelector("label span");
   }
 
+  /* Gradio's label goes around the field's text, our help button and the input: the browser would take the button for what is
+     labelled, and its words for a part of the input's name. */
+  function addName(field, label) {
+    label.id ||= `${field.id}-name`;
+    const input = inputOf(field), several = field.querySelector(".folder-rows") || input?.type === "radio";
+    const named = several ? field : input;
+    if (several) field.setAttribute("role", input?.type === "radio" ? "radiogroup" : "group");
+    if (named && named.getAttribute("aria-labelledby") !== label.id) named.setAttribute("aria-labelledby", label.id);
+    const around = label.closest("label");
+    if (!around || several || !input) return;
+    input.id ||= `${field.id}-input`;
+    if (around.htmlFor !== input.id) around.htmlFor = input.id;
+  }
+
   function addHelp(field) {
     const about = HELP[field.id];
     const label = labelOf(field);
+    if (about && label) addName(field, label);
     if (!about || !label || field.querySelector(".help")) return;
     const help = button("help", "?");
     help.setAttribute("aria-label", `Help: ${about.label}`);

@@ -38,6 +38,19 @@
     });
   }
 
+  /* What a card's button brings stands beside the gallery, on a narrow screen far below it: it is brought into sight. */
+  let asked = false;
+  function presetSaid(element) {
+    new MutationObserver(() => {
+      if (!asked) return;
+      asked = false;
+      const top = element.getBoundingClientRect().top, calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
+      if (top < 0 || top > innerHeight - 120) {
+        (element.closest(".sheet") || element).scrollIntoView({ block: "start", behavior: calm ? "auto" : "smooth" });
+      }
+    }).observe(element, { childList: true, subtree: true });
+  }
+
   function shelf(element, trigger) {
     let words = "";
     const filter = () => {
@@ -56,7 +69,9 @@
     });
     element.addEventListener("click", (event) => {
       const button = event.target.closest("button[data-preset]");
-      if (button) trigger("click", { preset: button.dataset.preset, what: button.dataset.what || "load" });
+      if (!button) return;
+      asked = true;
+      trigger("click", { preset: button.dataset.preset, what: button.dataset.what || "load" });
     });
     new MutationObserver(() => {
       const box = element.querySelector(".shelf-search");
@@ -64,5 +79,5 @@
     }).observe(element, { childList: true, subtree: true });
   }
 
-  Object.assign(window.loratory, { presetDrop, shelf });
+  Object.assign(window.loratory, { presetDrop, presetSaid, shelf });
 })();

@@ -7,10 +7,13 @@ import shutil
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 from served import Served, serve
 
 from trainer.testing import BROWSERS
+
+expect.set_options(timeout=15_000)
+"""Milliseconds: on a machine that is busy with other things, an answer may take longer than Playwright's five seconds."""
 
 
 @pytest.fixture(scope="session")

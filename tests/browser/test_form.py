@@ -10,6 +10,9 @@ from playwright.sync_api import Browser, Page, expect
 from served import Served
 
 from gui.app import TABS
+from gui.fixes import field_id
+from gui.form import label
+from gui.values import kind
 from trainer.contract.preset import dumps, load, with_values
 from trainer.contract.settings import ITEMS
 
@@ -51,10 +54,31 @@ def test_every_tab_opens_and_every_setting_is_in_the_form(form: Page) -> None:
         open_tab(form, name)
         expect(form.get_by_role("tab", name=name, exact=True)).to_have_attribute("aria-selected", "true")
     form.get_by_text("Expert", exact=True).click()
+    seen = form.locator(".field[id^=f-]:visible")
+    expect(seen).to_have_count(len(ITEMS))
+    helped = seen.evaluate_all("fields => fields.map(field => [field.id, field.querySelectorAll('.help').length])")
+    assert dict(helped) == {field_id(item.path): 1 for item in ITEMS}
+
+
+ROLES = {"switch": "checkbox", "whole": "spinbutton", "decimal": "textbox", "text": "textbox", "lines": "textbox"}
+
+
+def test_every_field_has_its_label_as_its_name_and_a_click_on_it_leads_there(form: Page) -> None:
+    form.get_by_text("Expert", exact=True).click()
+    expect(form.locator(".field[id^=f-]:visible")).to_have_count(len(ITEMS))
     for item in ITEMS:
-        block = form.locator("#f-" + item.path.replace(".", "-"))
-        expect(block).to_be_visible()
-        expect(block.locator(".help")).to_have_count(1)
+        if role := ROLES.get(kind(item)):
+            role = "combobox" if item.path == "model.path" else role
+            named = form.locator(f"#{field_id(item.path)}").get_by_role(role, name=label(item), exact=True)  # type: ignore[arg-type]
+            assert named.count() == 1, f"{item.path} is no {role} named {label(item)}"
+    assert form.get_by_role("radiogroup", name="Captions", exact=True).get_by_role("radio", name="files").is_visible()
+    assert (
+        form.get_by_role("group", name="Images", exact=True)
+        .get_by_role("textbox", name="Folder", exact=True)
+        .is_visible()
+    )
+    form.locator("#f-optimizer-learning_rate [data-testid=block-info]").click()
+    expect(form.get_by_role("textbox", name="Learning rate", exact=True)).to_be_focused()
 
 
 def test_the_toml_follows_each_edit(form: Page) -> None:
@@ -158,8 +182,11 @@ def test_an_optimizer_offers_its_rate_and_sets_nothing_itself(form: Page) -> Non
 
 
 def test_a_preset_replaces_every_value_and_the_plan_follows(form: Page) -> None:
-    form.locator(field(form, "captions.prefix")).fill("left over", force=True)
+    form.get_by_text("Advanced", exact=True).click()
+    form.locator(field(form, "captions.prefix")).fill("left over")
+    toml_says(form, 'prefix = "left over"')
     form.locator(field(form, "network.rank")).fill("5000")
+    expect(form.locator("#f-network-rank .wrong")).to_be_visible()
     open_tab(form, "Presets")
     form.locator('[data-preset="shipped/demo"]').click()
     expect(form.locator("#preset-said")).to_contain_text("left over")

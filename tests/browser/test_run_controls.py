@@ -95,7 +95,7 @@ def test_every_button_of_a_run(page: Page, served: Served, preset: Path) -> None
 
 def _press_them_all(page: Page, served: Served, run: RunDir) -> None:
     until(page, lambda: done(run) >= 12)
-    expect(page.locator("#run-next")).to_be_hidden()
+    expect(page.locator("#run-resume")).to_be_hidden()
     page.locator("#run-sample").click()
     until(page, lambda: count(run, Sampled) == 1)
     page.locator("#run-save").click()
@@ -128,7 +128,7 @@ def test_discard_asks_first(page: Page, served: Served) -> None:
     run.preset.write_text("format = 1\n", encoding="utf-8")
     run.update_state(state="running", pid=2**22, process_started=1e9, created=1e9, started=1e9, total_steps=10)
     page.goto(served.url)
-    ended = page.locator("#ended-runs .ended")
+    ended = page.locator("#ended-runs .ended").filter(has_text="lost")
     expect(ended).to_contain_text("lost stopped at step 0 of 10", timeout=15_000)
     asked: list[str] = []
 

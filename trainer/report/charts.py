@@ -26,7 +26,7 @@ DARK = (
 CSS = """
 .chart { --c1: #0072b2; --c2: #d55e00; --c3: #007f5f; --c4: #a6468c; --c5: #8a6d00; --c6: #5b4bc4;
   --c7: #4b7a12; --c8: #555b64; --faint: .38; --grid: #8884; margin: 0;
-  color: inherit; }
+  color: inherit; padding-bottom: 42px; }
 .dark .chart { @DARK@ }
 .chart figcaption { display: flex; flex-wrap: wrap; gap: 2px 14px; align-items: baseline; font-size: 13px; }
 .chart figcaption b { font-size: 14px; margin-right: auto; }
@@ -36,7 +36,7 @@ CSS = """
 .chart .key svg { position: static; display: inline-block; width: 26px; height: 8px; margin-right: 5px; }
 .chart .key.points::before { width: 9px; height: 9px; border-radius: 50%; }
 .chart .key.faint::before { opacity: .4; }
-.chart .plot { position: relative; touch-action: pan-y; margin: 8px 10px 42px 58px; }
+.chart .plot { position: relative; touch-action: pan-y; margin: 8px 10px 0 58px; }
 .chart svg { position: absolute; inset: 0; width: 100%; height: 100%; overflow: visible; }
 .chart svg * { fill: none; vector-effect: non-scaling-stroke; }
 .chart path.grid { stroke: var(--grid); stroke-width: 1; }
