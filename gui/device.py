@@ -20,9 +20,9 @@ def gpus() -> tuple[tuple[str, int], ...]:
 
 
 def line() -> str:
-    """The GPUs by name and memory; the CPU where there is none."""
+    """The GPUs by name and memory; where none is found, torch may still find a device of another maker."""
     if not gpus():
-        return "no NVIDIA GPU found: training on the CPU unless torch finds another device"
+        return "no NVIDIA GPU found"
     return ", ".join(f"{name} ({round(total / 2**30)} GB)" for name, total in gpus())
 
 

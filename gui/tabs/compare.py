@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, get_args
 
 import gradio as gr
+from gradio.context import Context as Building
 
 from gui import compare
 from gui.panels import when
@@ -56,6 +57,8 @@ def build(shared: Shared) -> None:
     runs.click(pick, how, [picked, *outputs], **QUIET)
     for box in (across, log, step):
         box.input(look, [picked, *how], outputs, trigger_mode="always_last", **QUIET)
+    if (page := Building.root_block) is not None:
+        page.load(tick, [picked, *how], outputs, **QUIET)
     gr.Timer(3.0).tick(tick, [picked, *how], outputs, trigger_mode="once", **QUIET)
 
 

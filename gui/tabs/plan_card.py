@@ -68,7 +68,7 @@ def build() -> PlanCard:
     with gr.Column(elem_classes="sheet", elem_id="plan-card"):
         gr.HTML("<h3>What will be trained</h3>", js_on_load=None)
         plan = gr.HTML(text.paragraph(NO_PLAN), elem_id="plan", js_on_load="window.loratory.folds(element, watch);")
-        curve = gr.HTML("", elem_id="lr-curve", js_on_load=None)
+        curve = gr.HTML("", elem_id="lr-curve", js_on_load=None, apply_default_css=False)
         held_out = gr.HTML("", elem_id="held-out", js_on_load=None)
         ask = gr.HTML("", html_template="", js_on_load=_ASK, elem_id="plan-ask", elem_classes="no-show")
         return PlanCard(plan, held_out, curve, ask)
