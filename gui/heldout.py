@@ -29,7 +29,7 @@ def card(plan: Plan, context: Context) -> str:
     images = list(zip(plan.held_out_names, (plan.images[index] for index in plan.held_out)))
     pictures = "".join(_figure(name, image, context) for name, image in images[:MOST])
     rest = ", ".join(escape(name) for name, _ in images[MOST : MOST + 200])
-    more = f'<p class="quiet">and {rest}</p>' if rest else ""
+    more = f'<p class="quiet">and <span translate="no">{rest}</span></p>' if rest else ""
     return (
         f'<details class="held-out"><summary>Held out: {len(images):,} of {len(plan.images):,} images</summary>'
         f'<div class="held-out-pictures">{pictures}</div>{more}</details>'
@@ -39,7 +39,7 @@ def card(plan: Plan, context: Context) -> str:
 def _figure(name: str, image: ImageFile, context: Context) -> str:
     source = thumbnail(str(image.path), image.mtime) if may_show(image.path, context) else ""
     picture = f'<img src="{source}" alt="">' if source else ""
-    return f"<figure>{picture}<figcaption>{escape(name)}</figcaption></figure>"
+    return f'<figure>{picture}<figcaption translate="no">{escape(name)}</figcaption></figure>'
 
 
 @functools.lru_cache(maxsize=256)

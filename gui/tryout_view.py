@@ -18,6 +18,7 @@ from trainer.report.view import RunView
 from trainer.report.words import duration, escape
 
 AT_WORK = ("starting", "running")
+_NO = ' translate="no"'
 
 EMPTY = "Nothing was tried yet. Choose an adapter, write a prompt and press Draw: the pictures appear here."
 
@@ -64,8 +65,8 @@ def grid(run: RunDir, made: Generating, drawn: Sequence[Sampled], label: Mapping
     """A row a prompt, a column a choice of adapters; places that are not drawn yet are empty."""
     titles = [title_of(column, label) for column in made.columns]
     heads = "".join(
-        f'<th scope="col"><span translate="no">{escape(name)}</span><small>{escape(strength)}</small></th>'
-        for name, strength in titles
+        f'<th scope="col"><span{_NO if column else ""}>{escape(name)}</span><small>{escape(strength)}</small></th>'
+        for column, (name, strength) in zip(made.columns, titles)
     )
     prompts = [line for line in made.prompts if line.strip() and not line.lstrip().startswith("#")]
     rows = "".join(
@@ -98,23 +99,21 @@ def _recipe(drawn: Sequence[Sampled], column: int, row: int) -> str:
     if event is None or row >= len(event.recipes):
         return ""
     recipe, prompt = event.recipes[row], event.prompts[row]
-    rows = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in recipes.rows(recipe))
+    rows = "".join(f"<dt>{escape(name)}</dt><dd{_NO}>{escape(value)}</dd>" for name, value in recipes.rows(recipe))
     copy = f'<button type="button" class="copy" data-copy="{escape(recipes.a1111_text(prompt, recipe))}">copy</button>'
-    return panels.fold(
-        f"{event.files[row]}", "recipe", f'<p>As A1111 reads it: {copy}</p><dl translate="no">{rows}</dl>'
-    )
+    return panels.fold(f"{event.files[row]}", "recipe", f"<p>As A1111 reads it: {copy}</p><dl>{rows}</dl>")
 
 
 def _common(made: Generating) -> str:
     facts = [
-        Path(made.model).name,
-        f"{made.width}x{made.height}",
-        f"{made.steps} steps",
-        f"guidance {made.guidance:g}",
-        made.sampler,
-        f"seed {made.seed}",
+        (_NO, Path(made.model).name),
+        (_NO, f"{made.width}x{made.height}"),
+        ("", f"{made.steps} steps"),
+        ("", f"guidance {made.guidance:g}"),
+        (_NO, made.sampler),
+        ("", f"seed {made.seed}"),
     ]
-    return f'<p class="quiet" translate="no">{escape(" · ".join(facts))}</p>'
+    return f'<p class="quiet">{" · ".join(f"<span{mark}>{escape(fact)}</span>" for mark, fact in facts)}</p>'
 
 
 def listing(rows: Sequence[tuple[Row, Generating | None]], chosen: str) -> str:

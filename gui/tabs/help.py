@@ -115,11 +115,14 @@ def _haystack(item: Item) -> str:
 
 
 def _entry(item: Item) -> str:
-    facts = [f'<code translate="no">{escape(item.path)}</code>', f"default: {escape(default_text(item.default))}"]
+    facts = [
+        f'<code translate="no">{escape(item.path)}</code>',
+        f"<span>default: {escape(default_text(item.default))}</span>",
+    ]
     if said := allowed(item):
-        facts.append(escape(said))
+        facts.append(f"<span>{escape(said)}</span>")
     if item.setting.kohya:
-        facts.append(f'sd-scripts: <code translate="no">{escape(item.setting.kohya)}</code>')
+        facts.append(f'<span translate="no">sd-scripts: <code>{escape(item.setting.kohya)}</code></span>')
     return (
         f'<article><h3><button type="button" class="jump" data-jump="{escape(field_id(item.path))}">'
         f"{escape(item.setting.label)}</button></h3><p>{escape(item.help)}</p>"

@@ -83,8 +83,8 @@ class _Panel:
 
     def _buttons(self, report: Report) -> list[Any]:
         aside = linting.back(report.rules)
-        count = "1 image" if len(aside) == 1 else f"{len(aside)} images"
-        back = gr.update(visible=bool(aside), value=f"Put back {count} that were set aside")
+        count = "1 image that was" if len(aside) == 1 else f"{len(aside)} images that were"
+        back = gr.update(visible=bool(aside), value=f"Put back {count} set aside")
         undo = gr.update(visible=linting.can_undo(report.rules, self.context))
         return [gr.update(value="Check again"), gr.update(visible=False), undo, back]
 

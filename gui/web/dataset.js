@@ -11,6 +11,12 @@
     if (text !== undefined) node.textContent = text;
     return node;
   };
+  const named = (name, says) => {  // a line about a file: its name is the user's, what is said of it is ours
+    const line = make("li"), file = make("span", "", name);
+    file.setAttribute("translate", "no");
+    line.append(file, ": ", make("span", "", says));
+    return line;
+  };
   const lanes = {};
   const state = { list: null, page: 0, tags: [], selected: new Set(), current: "", anchor: "", stamps: new Set(), shown: "" };
   const listeners = { current: [], listed: [], selected: [] };
@@ -133,7 +139,7 @@
     const broken = one(".studio-broken");
     broken.hidden = !list.broken.length;
     broken.querySelector("summary").textContent = `Cannot be used: ${list.broken.length} files`;
-    broken.querySelector("ul").replaceChildren(...list.broken.map((bad) => make("li", "", `${bad.name}: ${bad.why}`)));
+    broken.querySelector("ul").replaceChildren(...list.broken.map((bad) => named(bad.name, bad.why)));
     one(".studio-notes").replaceChildren(...list.notes.map((note) => make("li", "", note)));
   }
   function tags() {
@@ -172,6 +178,7 @@
     node.setAttribute("translate", "no");
     const frame = make("div", "frame"), mark = make("span", "mark");
     mark.setAttribute("aria-hidden", "true");
+    frame.setAttribute("translate", "yes");
     node.append(frame, mark, make("div", "title", image.name), make("div", "sizes"), make("div", "says"));
     node.title = image.name;
     dress(node, image);
@@ -187,6 +194,7 @@
     }
     node.querySelector(".sizes").textContent = `${image.size.replace("x", " × ")} → ${image.bucket.replace("x", " × ") || "–"}${image.enlarged ? " ↑" : ""}`;
     const says = node.querySelector(".says"), text = image.unread || (image.caption ?? "").trim();
+    says.setAttribute("translate", image.caption?.trim() ? "no" : "yes");
     says.textContent = text || "no caption";
     says.classList.toggle("none", !text || Boolean(image.unread));
     const hint = image.enlarged ? `, enlarged` : "";
@@ -298,7 +306,7 @@
     use: async () => { if (await tried(ask("use", "use"))) { one("[data-do=use]").hidden = true; one(".studio-own").hidden = false; studio.again(); } },
     previous: () => step(-1), next: () => step(1),
   };
-  const studio = { lane, ask, say, tried, make, one, all, state, listeners, relist, open, show, choose, dress, cardOf, DO, told: heard,
+  const studio = { lane, ask, say, tried, make, named, one, all, state, listeners, relist, open, show, choose, dress, cardOf, DO, told: heard,
     leave: async () => {}, again: () => {} };
   window.loratory.studio = studio;
 

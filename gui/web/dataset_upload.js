@@ -2,7 +2,7 @@
 (() => {
   "use strict";
   const studio = window.loratory.studio;
-  const { ask, make, one, DO } = studio;
+  const { ask, make, named, one, DO } = studio;
   const LOT_FILES = 12, LOT_BYTES = 48e6;
   let chosen = [], stopped = false, busy = false;
 
@@ -103,8 +103,7 @@
     area.replaceChildren(make("p", kind, text));
     if (!rows.length) return;
     const list = make("ul", "lines");
-    list.setAttribute("translate", "no");
-    rows.slice(0, 200).forEach(([name, why]) => list.append(make("li", "", `${name}: ${why}`)));
+    rows.slice(0, 200).forEach(([name, why]) => list.append(named(name, why)));
     area.append(make("p", "bad", `Not kept: ${rows.length} files`), list);
   }
 

@@ -5,7 +5,7 @@
 (() => {
   "use strict";
   const ATTRIBUTES = ["placeholder", "title", "aria-label", "data-tip"];
-  const SKIPPED = "script, style, textarea, code, pre, svg, [translate=no], .notranslate, [contenteditable=true]";
+  const SKIPPED = "script, style, textarea, code, pre, svg, .notranslate, [contenteditable=true]";
   const KEPT = "loratory-language";
   const english = new WeakMap();   // text node -> what it says in English
   const given = new WeakMap();     // text node -> what was put there instead
@@ -56,7 +56,9 @@
     return before + told + after;
   }
 
-  const skipped = (element) => !element || Boolean(element.closest(SKIPPED));
+  /* As HTML has it: the nearest translate attribute counts, so that a part of what is the user's can be ours again. */
+  const own = (element) => element.closest("[translate]")?.getAttribute("translate") === "no";
+  const skipped = (element) => !element || Boolean(element.closest(SKIPPED)) || own(element);
 
   function sayText(node) {
     if (skipped(node.parentElement)) return;
@@ -67,7 +69,7 @@
   }
 
   function sayAttributes(element) {
-    if (element.closest("script, style, [translate=no], .notranslate")) return;
+    if (element.closest("script, style, .notranslate") || own(element)) return;
     for (const name of ATTRIBUTES) {
       const value = element.getAttribute(name);
       if (!value) continue;

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 import json
 import re
 
 import pytest
 
 from gui import form, languages
+from gui.help.glossary import TERMS
+from gui.help.recipe import BASELINE, RECIPE
+from gui.help.symptoms import SYMPTOMS
 from gui.helptexts import help_texts
 from trainer.contract.settings import ITEMS
+from trainer.plan.lint import caption_checks, image_checks
+from trainer.plan.lint.finding import ORDER
 
 CODES = [code for code in languages.LANGUAGES if code != "en"]
 PLACE = re.compile(r"\{\d\}")
@@ -74,3 +81,30 @@ def test_numbers_in_translated_help_are_those_of_the_english_one() -> None:
 def test_what_is_no_language_of_ours_is_english() -> None:
     assert languages.dictionary("en") == {} == languages.dictionary("../../etc")
     assert json.loads(languages.told("xx")) == {"code": "en", "words": {}}
+
+
+def said_by_help() -> set[str]:
+    """The Help tab's tables: words and their texts, symptoms, recipe, baseline notes, and what to do about each."""
+    texts = {text for term in TERMS for text in (term.name, term.text)}
+    for topic in (*SYMPTOMS, *RECIPE, *BASELINE):
+        texts |= {topic.title, topic.intro, *(step.text for step in topic.steps)}
+    return {" ".join(text.split()) for text in texts if text}
+
+
+def said_by_linter() -> set[str]:
+    """What the checks are called, how grave a finding is, and every sentence, reason and fix that has no part that
+    varies: what stands as a literal where findings and fixes are made."""
+    texts: set[str] = set(ORDER)
+    for module in (caption_checks, image_checks):
+        for node in ast.walk(ast.parse(inspect.getsource(module))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("Finding", "Fix"):
+                said = node.args[:1] if node.func.id == "Fix" else [node.args[0], node.args[2], node.args[3]]
+                texts |= {part.value for part in said if isinstance(part, ast.Constant)}
+    return texts
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_help_and_linter_are_told_in_every_language(code: str) -> None:
+    words = languages.dictionary(code)
+    assert len(said_by_linter()) > 30
+    assert [text for text in sorted(said_by_help() | said_by_linter()) if not fits(text, words)] == []
