@@ -139,7 +139,7 @@ def wire(
 
 def _question(text: str) -> str:
     """The browser asks; the last input, which nobody sees, takes the answer along."""
-    return f"(...given) => [...given.slice(0, -1), confirm({json.dumps(text)}) ? 'yes' : 'no']"
+    return f"(...given) => [...given.slice(0, -1), confirm(window.loratory.told({json.dumps(text)})) ? 'yes' : 'no']"
 
 
 Find = Callable[[str, dict[str, Any]], RunDir | None]

@@ -1,7 +1,9 @@
 /* The page in another language, switched live: every text node, placeholder, title and aria-label whose English text is in
    the dictionary is shown in the chosen language; what is not in it stays English. Nothing is asked of the server but the
    dictionary itself. What comes from users stands in elements with translate="no" and is left alone.
-   Keys with {0}, {1} … are patterns: "{0} of {1} images" fits "3 of 40 images"; what they hold is translated in turn. */
+   Keys with {0}, {1} … are patterns: "{0} of {1} images" fits "3 of 40 images"; what they hold is translated in turn, but
+   for what stands in quotes ("{0}"): that is somebody's own word. A pattern of one word alone ("every {0}") fits figures and
+   words of ours only, so that no sentence of a user's is taken for one; on buttons and in attributes it fits all. */
 (() => {
   "use strict";
   const ATTRIBUTES = ["placeholder", "title", "aria-label", "data-tip"];
@@ -20,35 +22,43 @@
       if (!/\{\d\}/.test(key)) { words.set(key, text); continue; }
       const order = [...key.matchAll(/\{(\d)\}/g)].map((found) => Number(found[1]));
       const form = key.split(/\{\d\}/).map(escaped).join("([\\s\\S]+?)");
-      const head = key.split(/\{\d\}/)[0];
-      patterns.push({ form: new RegExp(`^${form}$`), order, text, head, weight: key.replace(/\{\d\}/g, "").length });
+      const [head, ...rest] = key.split(/\{\d\}/), fixed = [head, ...rest].join(" ").trim();
+      const quoted = order.map((number) => key.includes(`"{${number}}"`));
+      patterns.push({ form: new RegExp(`^${form}$`), order, text, head, quoted, weight: fixed.length, weak: /^[\w ]*$/.test(fixed) && !/\w +\w/.test(fixed) });
     }
     patterns.sort((one, other) => other.weight - one.weight);  // the most said first
   }
 
   /* What a text is in the language of now; null where the dictionary has nothing for it. */
-  function inOurs(text, depth = 0) {
+  function inOurs(text, ours, depth = 0) {
     const whole = words.get(text);
     if (whole !== undefined) return whole;
-    for (const { form, order, text: to, head } of patterns) {
+    for (const { form, order, text: to, head, quoted, weak } of patterns) {
       if (!text.startsWith(head)) continue;
       const found = form.exec(text);
       if (!found) continue;
+      if (weak && !ours && found.slice(1).some((part) => !/\d/.test(part) && !words.has(part))) continue;
       const parts = {};
       order.forEach((number, place) => {
         const part = found[place + 1];
-        parts[number] = depth < 2 ? inOurs(part, depth + 1) ?? part : part;
+        parts[number] = depth < 2 && !quoted[place] ? inOurs(part, ours, depth + 1) ?? part : part;
       });
       return to.replace(/\{(\d)\}/g, (_, number) => parts[number] ?? "");
     }
     return null;
   }
 
-  function translated(text) {
+  /* The lines of a chart's read-out, each for itself; null where none of them is known. */
+  function byLine(text) {
+    const lines = text.split("\n"), told = lines.map((line) => inOurs(line.trim(), false));
+    return lines.length > 1 && told.some((line) => line !== null) ? told.map((line, i) => line ?? lines[i]).join("\n") : null;
+  }
+
+  function translated(text, ours = false) {
     const [, before, body, after] = /^(\s*)([\s\S]*?)(\s*)$/.exec(text);
     if (!body || now === "en") return text;
     const flat = body.replace(/\s+/g, " ");
-    const told = inOurs(flat);
+    const told = inOurs(flat, ours) ?? byLine(body);
     if (told === null) {
       if (/[A-Za-z]{2}/.test(flat)) missing.add(flat);
       return text;
@@ -63,7 +73,7 @@
   function sayText(node) {
     if (skipped(node.parentElement)) return;
     if (given.get(node) !== node.data) english.set(node, node.data);
-    const text = translated(english.get(node));
+    const text = translated(english.get(node), Boolean(node.parentElement.closest("button")));
     given.set(node, text);
     if (node.data !== text) node.data = text;
   }
@@ -75,7 +85,7 @@
       if (!value) continue;
       const known = attributes.get(element) || {};
       if (!known[name] || known[name][1] !== value) known[name] = [value, value];
-      const text = translated(known[name][0]);
+      const text = translated(known[name][0], true);
       known[name][1] = text;
       attributes.set(element, known);
       if (text !== value) element.setAttribute(name, text);
@@ -152,6 +162,7 @@
   Object.assign(window.loratory, {
     languageMenu,
     heard,
+    told: (text) => translated(text, true),
     untranslated: () => [...missing].sort(),
     inEnglish: (node) => (english.get(node) ?? node.data).trim(),
     language: () => now,

@@ -215,7 +215,7 @@
       if (!button) return;
       if (button.dataset.back) trigger("click", { back: button.dataset.back });
       const sure = "Delete everything in the trash for good?";
-      if (button.dataset.empty && confirm(sure)) trigger("click", { empty: true });
+      if (button.dataset.empty && confirm(window.loratory.told(sure))) trigger("click", { empty: true });
     });
   }
 

@@ -9,7 +9,7 @@
       const button = event.target.closest("button[data-what]");
       if (copy) { event.stopPropagation(); navigator.clipboard?.writeText(copy.dataset.copy); copy.textContent = "copied"; }
       if (!button) return;
-      if (button.dataset.what === "delete" && !confirm("Delete this try? Its folder goes to the trash of the runs folder.")) return;
+      if (button.dataset.what === "delete" && !confirm(window.loratory.told("Delete this try? Its folder goes to the trash of the runs folder."))) return;
       trigger("click", { what: button.dataset.what, try: button.dataset.try });
     });
     element.addEventListener("focusin", (event) => { held = event.target.dataset?.try ?? ""; });
