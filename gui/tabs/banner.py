@@ -33,8 +33,8 @@ element.addEventListener('click', event => {
   const button = event.target.closest('button[data-do]');
   if (!button) return;
   if (button.dataset.do === 'hide') { button.closest('.ended').remove(); return; }
-  const question = button.dataset.do === 'discard' ? SURE : '';
-  if (!question || confirm(window.loratory.told(question))) trigger('click', {run: button.dataset.run, what: button.dataset.do});
+  const question = button.dataset.do === 'discard' ? window.loratory.told(SURE) : '';
+  if (!question || confirm(question)) trigger('click', {run: button.dataset.run, what: button.dataset.do});
 });
 """.replace("SURE", json.dumps(actions.BY_NAME["discard"].sure))
 
