@@ -45,9 +45,10 @@ def main() -> None:
         browser.close()
         pages.close()  # type: ignore[attr-defined]
     load = f", load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
+    software = f"{platform.system()}, Python {platform.python_version()}"
     result = {
         "date": datetime.date.today().isoformat(),
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores{load}, {platform.system()}",
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores{load}, {software}",
         "edits": len(times),
         "median_ms": round(statistics.median(times), 1),
         "slowest_ms": round(max(times), 1),

@@ -296,6 +296,19 @@ def test_start_stays_in_sight_in_a_long_form(form: Page) -> None:
     expect(form.locator("#f-model-path")).not_to_be_in_viewport()
 
 
+def test_on_a_narrow_screen_all_tabs_are_reached_and_an_offer_comes_into_sight(form: Page) -> None:
+    form.set_viewport_size({"width": 400, "height": 800})
+    for _, title, _ in TABS:
+        expect(form.get_by_role("tab", name=title, exact=True)).to_be_in_viewport(ratio=1)
+    assert form.evaluate("document.documentElement.scrollWidth") == 400
+    form.evaluate("window.loratory.openTab('Computer')")
+    expect(form.get_by_role("tab", name="Computer", exact=True)).to_have_attribute("aria-selected", "true")
+    open_tab(form, "Presets")
+    form.locator('[data-preset="shipped/demo"]').click()
+    expect(form.locator("#preset-load")).to_be_in_viewport()
+    expect(form.locator("#preset-said h4")).to_be_in_viewport()
+
+
 def test_the_page_is_light_quick_and_asks_no_other_host(chromium: Browser, served: Served) -> None:
     context = chromium.new_context()
     page = context.new_page()
