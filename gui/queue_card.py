@@ -26,14 +26,14 @@ PAUSED = "paused: its device stays free until you continue or remove it"
 
 
 def card(runs: Path, queue: Queue, rows: Sequence[Row], left: Mapping[str, float], wrong: str = "") -> str:
-    """The whole card. `rows`: all runs. `left`: seconds that runs at work still take, by id, as far as it is known.
-    `wrong`: why a click could not be obeyed."""
+    """The whole card. `rows`: all runs. `left`: seconds that runs at work (by their id) still take, and entries that
+    wait (by theirs), as far as it is known. `wrong`: why a click could not be obeyed."""
     by_id = {row.id: row for row in rows}
     active = [*queue.of("running", "paused"), *queue.of(*UNSTARTED)]
     head = f'<header><h3>Queue</h3><span class="quiet count">{escape(_counted(queue))}</span>{_switch(queue)}</header>'
     off = f'<p class="held-queue">{escape(OFF)}</p>' if not queue.on and queue.of(*UNSTARTED) else ""
     error = f'<p class="bad" role="alert">{escape(wrong)}</p>' if wrong else ""
-    waits = _waits(runs, queue, rows)
+    waits = _waits(runs, queue, rows, left)
     items = "".join(_active(entry, queue, by_id.get(entry.run), left, waits) for entry in active)
     body = f'<ol class="queue-list">{items}</ol>' if items else ""
     empty = "" if items or queue.of(*OVER) else f'<p class="quiet">{escape(EMPTY)}</p>'
@@ -130,30 +130,41 @@ def _remove(entry: Entry) -> str:
     return _button("remove", entry.id, "Remove", title)
 
 
-def _waits(runs: Path, queue: Queue, rows: Sequence[Row]) -> dict[str, str]:
-    """Entry id -> what a waiting entry waits for."""
+def _waits(runs: Path, queue: Queue, rows: Sequence[Row], left: Mapping[str, float]) -> dict[str, str]:
+    """Entry id -> what a waiting entry waits for, and for how long where that is known of all before it."""
     said: dict[str, str] = {}
     mine = {entry.run for entry in queue.of("running")}
     at_work = [row for row in rows if row.state.state in AT_WORK]
     busy = [(queue_lanes.taken(runs, [row]), row.state.name or row.id, row.id in mine) for row in at_work]
-    before = [(queue_lanes.lanes_of(entry.gpus), entry.name) for entry in queue.of("running", "paused")]
+    before = [
+        (queue_lanes.lanes_of(entry.gpus), entry.name, left.get(entry.run) if entry.state == "running" else None)
+        for entry in queue.of("running", "paused")
+    ]
     stopping = next((entry.name for entry in queue.of("running", "paused") if entry.last), "")
     for entry in queue.of(*UNSTARTED):
         lanes = queue_lanes.lanes_of(entry.gpus)
-        ahead = [name for other, name in before if other & lanes]
+        ahead = [(name, seconds) for other, name, seconds in before if other & lanes]
         others = [name for other, name, ours in busy if other & lanes and not ours]
         if not queue.on or stopping:
             said[entry.id] = (
                 f"not before you let the queue go on, after {stopping}" if stopping else "the queue is held"
             )
         elif ahead:
-            said[entry.id] = f"after {ahead[-1]}" if len(ahead) == 1 else f"after {len(ahead)} others"
+            said[entry.id] = f"after {ahead[-1][0]}" if len(ahead) == 1 else f"after {len(ahead)} others"
+            if not others:
+                said[entry.id] += _in([seconds for _, seconds in ahead])
         else:
             said[entry.id] = f"when {others[0]} ends" if others else "starts now"
         if entry.state == "waiting":
-            before.append((lanes, entry.name))
+            before.append((lanes, entry.name, left.get(entry.id)))
             stopping = stopping or (entry.name if entry.last else "")
     return said
+
+
+def _in(seconds: Sequence[float | None]) -> str:
+    """When it starts, if all before it take these times; "" where one is not known."""
+    known = [each for each in seconds if each is not None]
+    return f", in about {duration(sum(known))}" if len(known) == len(seconds) else ""
 
 
 def _removed(queue: Queue) -> str:

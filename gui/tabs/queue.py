@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 from gradio.context import Context as Building
 
-from gui import jobs, queue_card, queue_lanes, queue_worker, text, waiting
+from gui import jobs, queue_card, queue_lanes, queue_times, queue_worker, text, waiting
 from gui.context import Context
 from gui.session import Draft, prepare
 from gui.shared import QUIET, Shared
@@ -126,7 +126,7 @@ def _card(runs: Path, watching: Watcher, wrong: str) -> str:
     except Problems as problems:
         return text.paragraph(str(problems), "bad")
     rows = watching.rows() if queue.entries else []
-    left = {}
+    left = queue_times.lengths(runs, queue.of("waiting"))
     for entry in queue.of("running"):
         run = watching.run(entry.run)
         seconds = watching.view(run).eta_s if run else None
@@ -149,6 +149,12 @@ def asks_first(preset: Preset, context: Context) -> str:
     """What is asked before a run is started beside another one on the same device; "" where the device is free."""
     names = queue_card.busy(context.runs, watcher(context.runs).rows(), preset.hardware.gpus)
     return queue_card.offer(names, queue_lanes.words(preset.hardware.gpus)) if names else ""
+
+
+def beside(preset: Preset, context: Context, own: str) -> list[str]:
+    """Names of the other runs at work on the device of a run that has just started."""
+    rows = [row for row in watcher(context.runs).rows() if row.id != own]
+    return queue_card.busy(context.runs, rows, preset.hardware.gpus)
 
 
 def wire_add(button: gr.Button, train: Train, shared: Shared) -> None:

@@ -235,7 +235,8 @@ def _wire_start(train: Train, anyway: gr.Button, shared: Shared) -> None:
                 run = jobs.start(preset, runs=context.runs, kind=kind)
             except Problems as error:
                 return [text.problem_list(error.problems), gr.skip(), gr.skip(), *train.say(draft)]
-            said = _started(run, jobs.running(context.runs), kind)
+            beside = queue.beside(preset, context, run.id) if kind == "preflight" else []
+            said = _started(run, beside, kind)
             return [said, run.id, gr.Tabs(selected="runs"), *train.say(draft)]
 
         return start
@@ -246,9 +247,9 @@ def _wire_start(train: Train, anyway: gr.Button, shared: Shared) -> None:
     train.preflight.click(launcher("preflight"), train.everything(), outputs, api_visibility="private")
 
 
-def _started(run: RunDir, running: Sequence[RunDir], kind: Kind) -> str:
-    others = [other.id for other in running if other.id != run.id]
-    shared = text.paragraph(f"Still training too, on the same machine: {', '.join(others)}.", "bad") if others else ""
+def _started(run: RunDir, beside: Sequence[str], kind: Kind) -> str:
+    """`beside`: runs at work on the same device, where nobody was asked about them."""
+    shared = text.paragraph(f"At work on the same device: {', '.join(beside)}.", "bad") if beside else ""
     said = text.paragraph(f"Started {run.id}. The same without the page:", "good")
     option = "" if kind == "training" else f" --{kind}"
     return shared + said + text.command(f'python launch.py --preset "{run.preset}"{option}')

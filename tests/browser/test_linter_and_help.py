@@ -48,11 +48,11 @@ def test_check_look_fix_undo(page: Page, served: Served, tmp_path: Path) -> None
     expect(page.get_by_role("button", name="Show them in the grid")).to_have_count(0)  # no folder is open in it
     page.locator("#studio-path").fill(str(folder))
     page.locator("#studio-path").press("Enter")
-    expect(page.locator(".studio-count")).to_have_text("16 images", timeout=20_000)
+    expect(page.locator(".studio-count")).to_have_text("17 images", timeout=20_000)
     page.locator("#lint-begin").click()
     blurred.get_by_role("button", name="Show the images").click()
     page.get_by_role("button", name="Show them in the grid").click()
-    expect(page.locator(".studio-count")).to_have_text("1 of 16 images", timeout=20_000)
+    expect(page.locator(".studio-count")).to_have_text("1 of 17 images", timeout=20_000)
     expect(page.locator(".studio-card .title")).to_have_text("09.png")
 
     page.get_by_role("button", name="Set them aside").first.click()

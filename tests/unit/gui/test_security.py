@@ -15,6 +15,7 @@ import gradio as gr
 import pytest
 
 from gui import security
+from gui.studio import thumbnails
 from trainer.contract.problems import Problems
 from trainer.contract.rundir import RunDir
 
@@ -78,7 +79,8 @@ def local(run: RunDir, folder: Path) -> Iterator[Server]:
     (folder / "pictures" / "cat.txt").write_text("a caption")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(security, "UPLOAD_LIMIT", "20mb")  # the real one is far more than a test can send
-        server = Server(security.Access("127.0.0.1"), run.path.parent, (folder / "pictures",))
+        shown = (folder / "pictures", thumbnails.folder_of(folder / "cache"))
+        server = Server(security.Access("127.0.0.1"), run.path.parent, shown)
     yield server
     server.page.close()
 
@@ -150,6 +152,18 @@ def test_all_else_is_refused(local: Server, run: RunDir, folder: Path) -> None:
     assert {str(path): local.file(path) for path in refused} == {str(path): 403 for path in refused}
     assert local.status(f"/gradio_api/file/{run.console}") == 403
     assert local.status(f"/gradio_api/file={quote(str(run.samples))}/..%2fconsole.log") == 403
+
+
+def test_of_the_cache_thumbnails_alone_are_served(local: Server, folder: Path) -> None:
+    cache = folder / "cache"
+    served, others = cache / "thumbnails" / "ab" / "ab12.jpg", ("latents/ab12.jpg", "held-out/1.png", "hashes.json")
+    refused = [cache / name for name in others] + [served.with_suffix(".txt"), served.with_suffix(".safetensors")]
+    for path in (served, *refused):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"\xff\xd8\xff")
+    assert local.file(served) == 200
+    refused += [f"{cache}/thumbnails/../latents/ab12.jpg", f"{cache}/thumbnails", f"{cache}/thumbnails/ab"]
+    assert {str(path): local.file(path) for path in refused} == {str(path): 403 for path in refused}
 
 
 @pytest.mark.skipif(os.name == "nt", reason="making links needs rights on Windows")
