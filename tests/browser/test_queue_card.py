@@ -36,6 +36,7 @@ def add(page: Page, tmp_path: Path, name: str, steps: int) -> None:
     file.write_text(dumps(preset(name, steps)), encoding="utf-8")
     page.get_by_role("tab", name="Presets", exact=True).click()
     page.set_input_files("#preset-drop input[type=file]", file)
+    page.locator("#preset-load").click()
     expect(page.locator("#preset-said")).to_contain_text(f"Loaded {name}.toml")
     page.get_by_role("tab", name="Train", exact=True).click()
     page.locator("#add-to-queue").click()

@@ -96,5 +96,5 @@ def test_adapters_are_tried_beside_the_base_model(page: Page, served: Served) ->
     expect(page.locator("#try-head").get_by_role("button", name="Delete")).to_be_visible(timeout=120_000)
     page.on("dialog", lambda dialog: dialog.accept())
     page.locator("#try-head").get_by_role("button", name="Delete").click()
-    expect(page.locator("#try-head")).to_contain_text("5 pictures drawn")
+    expect(page.locator("#try-head")).to_contain_text("5 pictures drawn", timeout=20_000)
     assert len(list((served.runs / ".trash").iterdir())) == 1, "it can be had back"

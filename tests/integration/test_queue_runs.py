@@ -108,7 +108,7 @@ def test_real_runs_go_on_after_the_computer_went_off(tmp_path: Path) -> None:
     shutil.copytree(DEMO.parent / "demo" / "images", images)
     files = [
         write(tmp_path, "gone", **{"dataset.folders": [{"path": str(images)}]}),
-        write(tmp_path, "long", **{"training.length": "60 steps", "saving.state_every": "10 steps"}),
+        write(tmp_path, "long", **{"training.length": "30 steps", "saving.state_every": "6 steps"}),
     ]
     hold = launch(runs, "--queue-hold")
     assert hold.wait(30) == 0
@@ -132,7 +132,7 @@ def test_real_runs_go_on_after_the_computer_went_off(tmp_path: Path) -> None:
     assert state_of(runs) == {"gone": "failed", "long": "done"}, said
     assert "dataset.folders" in waiting.read(runs).entries[0].cause
     assert len(find_runs(runs)) == 1, "it goes on in its own folder; there is none for what never began"
-    assert [event.step for event in of_kind(run, StepDone)] == list(range(1, 61))
+    assert [event.step for event in of_kind(run, StepDone)] == list(range(1, 31))
     [resumed] = of_kind(run, Resumed)
-    assert resumed.step >= 10
+    assert resumed.step >= 6
     assert again.returncode == 0, "of those that it followed, all are done"
