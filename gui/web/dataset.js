@@ -149,6 +149,7 @@
     one(".studio-tags").replaceChildren(...[...chosen, ...rows].slice(0, 300).map(([tag, count]) => {
       const button = make("button");
       button.type = "button"; button.dataset.tag = tag;
+      button.setAttribute("translate", "no");
       button.setAttribute("aria-pressed", state.tags.includes(tag));
       button.append(make("span", "", tag), make("span", "", String(count)));
       return button;

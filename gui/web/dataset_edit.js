@@ -59,6 +59,7 @@
       chip.dataset.place = off.dataset.place = place;
       off.setAttribute("aria-label", `Remove ${tag}`);
       item.draggable = true;
+      item.setAttribute("translate", "no");
       item.dataset.place = place;
       item.append(chip, off);
       return item;
