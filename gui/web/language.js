@@ -23,7 +23,7 @@
       const order = [...key.matchAll(/\{(\d)\}/g)].map((found) => Number(found[1]));
       const form = key.split(/\{\d\}/).map(escaped).join("([\\s\\S]+?)");
       const [head, ...rest] = key.split(/\{\d\}/), fixed = [head, ...rest].join(" ").trim();
-      const quoted = order.map((number) => key.includes(`"{${number}}"`));
+      const quoted = order.map((number) => key.includes(`"{${number}}"`) || key.includes(`“{${number}}”`));
       patterns.push({ form: new RegExp(`^${form}$`), order, text, head, quoted, weight: fixed.length, weak: /^[\w ]*$/.test(fixed) && !/\w +\w/.test(fixed) });
     }
     patterns.sort((one, other) => other.weight - one.weight);  // the most said first
