@@ -61,7 +61,8 @@ def open_tab(page: Page, id: str) -> None:
 def train_tab(page: Page) -> None:
     """The form with the demo preset in it."""
     open_tab(page, "presets")
-    page.locator("#shelf [data-preset='shipped/demo']").first.click()
+    page.locator("[data-preset='shipped/demo']").first.click()
+    page.get_by_role("button", name="Load it").first.click()
     page.wait_for_timeout(1500)
     open_tab(page, "train")
 
@@ -71,7 +72,14 @@ def runs_tab(page: Page) -> None:
     open_tab(page, "runs")
 
 
-SHOTS: dict[str, Callable[[Page], None]] = {"page": train_tab, "page-runs": runs_tab}
+def dataset_tab(page: Page) -> None:
+    """The demo's images, with one of them chosen."""
+    open_tab(page, "dataset")
+    page.locator("#dataset-tab button", has_text="demo/images").first.click()
+    page.wait_for_timeout(4000)
+
+
+SHOTS: dict[str, Callable[[Page], None]] = {"page": train_tab, "page-dataset": dataset_tab, "page-runs": runs_tab}
 """File name -> what leads there, in order."""
 
 
@@ -90,7 +98,7 @@ def main() -> None:
             browser = playwright.chromium.launch(executable_path=chromium)
             page = browser.new_page(viewport=SIZE)
             page.goto(served.url)
-            page.wait_for_selector("#f-network-rank .help")
+            page.wait_for_selector("#f-network-rank .help", state="attached")
             for name, lead in SHOTS.items():
                 lead(page)
                 page.evaluate(_NEUTRAL, folders)
