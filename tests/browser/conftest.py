@@ -13,7 +13,7 @@ from served import Served, serve
 from trainer.testing import BROWSERS
 
 expect.set_options(timeout=15_000)
-"""Milliseconds: on a machine that is busy with other things an answer may take longer than Playwright's five seconds."""
+"""Milliseconds: on a machine that is busy with other things answers may take longer than Playwright's five seconds."""
 
 
 @pytest.fixture(scope="session")
