@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,6 +11,7 @@ from gradio.context import Context as Building
 
 from gui import jobs, trash, tryout, tryout_view
 from gui.context import Context
+from gui.processes import alive
 from gui.shared import QUIET, TOLD, Shared
 from gui.tabs import copy_adapter
 from gui.tryout import Asked
@@ -99,6 +101,9 @@ def _area(name: str) -> gr.HTML:
     return gr.HTML(elem_id=name, js_on_load=_CLICKS, apply_default_css=False, elem_classes="area")
 
 
+LEAVING_S = 8.0
+"""How long a deletion waits for the processes of a try that has just ended."""
+
 _FILLED = tuple(tryout.usual())
 """Fields that a run fills with its own values."""
 
@@ -179,9 +184,17 @@ def _obey(watching: Watcher, what: str, which: str, shown: str) -> str:
     if what == "stop":
         jobs.ask(run, "stop")
     if what == "delete":
+        _let_leave(run, watching)
         trash.throw_away(run)
         return ""
     return which
+
+
+def _let_leave(run: RunDir, watching: Watcher) -> None:
+    """Wait a little for the processes of a try that is over: they leave a moment after they have said so."""
+    state, until = watching.state(run), time.monotonic() + LEAVING_S
+    while state is not None and state.state not in jobs.AT_WORK and alive(run) and time.monotonic() < until:
+        time.sleep(0.1)
 
 
 def _restored(form: Form, watching: Watcher, id: str) -> list[Any]:
