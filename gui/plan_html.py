@@ -54,10 +54,11 @@ def _name(name: str) -> str:
 
 
 def _value(fact: Fact) -> str:
-    said = f'<span translate="no">{escape(fact.value)}</span>' if '"' in fact.value else escape(fact.value)
+    said = escape(fact.value)
     if not fact.more:
         return said
-    shown = "".join(f'<li translate="no">{escape(line)}</li>' for line in fact.more[:_FOLDED])
+    names = "" if fact.name == "Samples" else ' translate="no"'
+    shown = "".join(f"<li{names}>{escape(line)}</li>" for line in fact.more[:_FOLDED])
     rest = f"<li>and {len(fact.more) - _FOLDED:,} more</li>" if len(fact.more) > _FOLDED else ""
     return f'<details data-fold="plan {escape(fact.name)}"><summary>{said}</summary><ul>{shown}{rest}</ul></details>'
 

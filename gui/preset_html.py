@@ -10,7 +10,8 @@ from gui.context import Context
 from gui.fixes import field_id
 from trainer.contract.importers.base import Imported
 from trainer.contract.in_words import label_of
-from trainer.contract.settings import Preset
+from trainer.contract.preset import describe_rule
+from trainer.contract.settings import ITEMS, Preset, Rule
 from trainer.report.words import escape
 
 DROP = (
@@ -44,7 +45,8 @@ def _card(entry: library.Entry) -> str:
     facts = "".join(f"<li>{escape(word)}</li>" for word in entry.facts)
     return (
         f'<article>{title}<ul class="facts">{facts}</ul>{text.paragraph(entry.use) if entry.use else ""}'
-        f'<span class="quiet" translate="no">{escape(entry.path.name)} · {escape(proved)}</span>'
+        f'<span class="quiet"><span translate="no">{escape(entry.path.name)}</span> · '
+        f"<span>{escape(proved)}</span></span>"
         f'<div class="doing">{_button(entry, "load", "Load")}{remove}</div></article>'
     )
 
@@ -87,14 +89,23 @@ def loaded(title: str, preset: Preset) -> str:
     return told + TO_THE_FORM + f'<div class="scroll">{table(rows, ("Setting", "Value", "Default"))}</div>'
 
 
+def _cell(value: str) -> str:
+    """A value: the user's own, but where it says in our words that there is none or what rule it follows."""
+    kept = "" if value in _OURS else ' translate="no"'
+    return f"<td{kept}>{escape(value)}</td>"
+
+
+_OURS = {"empty", "none", *(describe_rule(item.default) for item in ITEMS if isinstance(item.default, Rule))}
+
+
 def table(rows: Sequence[tuple[str, str, str]], heads: tuple[str, str, str]) -> str:
     """Settings with two values each; a name leads to the setting's field."""
     if not rows:
         return ""
     body = "".join(
         f'<tr><td><button type="button" class="jump" data-jump="{escape(field_id(path))}">'
-        f'{escape(label_of(path))}</button></td><td translate="no">{escape(one)}</td>'
-        f'<td translate="no">{escape(other)}</td></tr>'
+        f"{escape(label_of(path))}</button></td>{_cell(one)}"
+        f"{_cell(other)}</tr>"
         for path, one, other in rows
     )
     head = "".join(f"<th>{name}</th>" for name in heads)

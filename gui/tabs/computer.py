@@ -80,10 +80,7 @@ def facts_table(context: Context) -> str:
     """What this computer is, and how to update, as HTML."""
     parts = []
     for heading, rows in computer_facts.facts(context).items():
-        lines = "".join(
-            f'<tr><th scope="row">{escape(name)}</th><td translate="no">{escape(value)}</td></tr>'
-            for name, value in rows
-        )
+        lines = "".join(f'<tr><th scope="row">{escape(name)}</th><td>{escape(value)}</td></tr>' for name, value in rows)
         parts.append(f'<h3>{escape(heading)}</h3><table class="facts">{lines}</table>')
     commands = "".join(f"<p>{escape(why)}:</p>{command(line)}" for why, line in computer_facts.COMMANDS)
     return "".join(parts) + f"<h3>Updates</h3>{commands}<p>Run them in Loratory's folder, with the page closed.</p>"

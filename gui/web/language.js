@@ -12,19 +12,20 @@
   const english = new WeakMap();   // text node -> what it says in English
   const given = new WeakMap();     // text node -> what was put there instead
   const attributes = new WeakMap();  // element -> {name: [English, shown]}
-  let now = "en", words = new Map(), patterns = [], missing = new Set();
+  let now = "en", words = new Map(), patterns = [], missing = new Set(), before = new Map();
 
   const escaped = (text) => text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
 
   function learn(dictionary) {
-    words = new Map(); patterns = []; missing = new Set();
+    words = new Map(); patterns = []; missing = new Set(); before = new Map();
     for (const [key, text] of Object.entries(dictionary)) {
       if (!/\{\d\}/.test(key)) { words.set(key, text); continue; }
       const order = [...key.matchAll(/\{(\d)\}/g)].map((found) => Number(found[1]));
       const form = key.split(/\{\d\}/).map(escaped).join("([\\s\\S]+?)");
-      const [head, ...rest] = key.split(/\{\d\}/), fixed = [head, ...rest].join(" ").trim();
+      const pieces = key.split(/\{\d\}/), fixed = pieces.join(" ").trim();
+      const head = pieces[0], tail = pieces[pieces.length - 1];
       const quoted = order.map((number) => key.includes(`"{${number}}"`) || key.includes(`“{${number}}”`));
-      patterns.push({ form: new RegExp(`^${form}$`), order, text, head, quoted, weight: fixed.length, weak: /^[\w ]*$/.test(fixed) && !/\w +\w/.test(fixed) });
+      patterns.push({ form: new RegExp(`^${form}$`), order, text, head, tail, quoted, weight: fixed.length, weak: /^[\w ]*$/.test(fixed) && !/\w +\w/.test(fixed) });
     }
     patterns.sort((one, other) => other.weight - one.weight);  // the most said first
   }
@@ -33,8 +34,8 @@
   function inOurs(text, ours, depth = 0) {
     const whole = words.get(text);
     if (whole !== undefined) return whole;
-    for (const { form, order, text: to, head, quoted, weak } of patterns) {
-      if (!text.startsWith(head)) continue;
+    for (const { form, order, text: to, head, tail, quoted, weak } of patterns) {
+      if (!text.startsWith(head) || !text.endsWith(tail)) continue;
       const found = form.exec(text);
       if (!found) continue;
       if (weak && !ours && found.slice(1).some((part) => !/\d/.test(part) && !words.has(part))) continue;
@@ -54,16 +55,25 @@
     return lines.length > 1 && told.some((line) => line !== null) ? told.map((line, i) => line ?? lines[i]).join("\n") : null;
   }
 
+  const REMEMBERED = 20000;  // texts; an area that is drawn anew each second says mostly what it said before
+
+  function looked(flat, body, ours) {
+    const key = (ours ? "!" : ".") + body;
+    if (before.size > REMEMBERED) before.clear();
+    if (!before.has(key)) before.set(key, inOurs(flat, ours) ?? byLine(body));
+    return before.get(key);
+  }
+
   function translated(text, ours = false) {
-    const [, before, body, after] = /^(\s*)([\s\S]*?)(\s*)$/.exec(text);
+    const [, space, body, after] = /^(\s*)([\s\S]*?)(\s*)$/.exec(text);
     if (!body || now === "en") return text;
     const flat = body.replace(/\s+/g, " ");
-    const told = inOurs(flat, ours) ?? byLine(body);
+    const told = looked(flat, body, ours);
     if (told === null) {
       if (/[A-Za-z]{2}/.test(flat)) missing.add(flat);
       return text;
     }
-    return before + told + after;
+    return space + told + after;
   }
 
   /* As HTML has it: the nearest translate attribute counts, so that a part of what is the user's can be ours again. */
