@@ -14,6 +14,8 @@
   const attributes = new WeakMap();  // element -> {name: [English, shown]}
   let now = "en", words = new Map(), patterns = [], missing = new Set(), before = new Map();
 
+  const FIGURE = /^[\d\s.,:%()±+/-]*\d[\d\s.,:%()±+/-]*( ?\w{1,3})?$/;  // 3, 29 % (0:36), 1.4 MB
+
   const escaped = (text) => text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
 
   function learn(dictionary) {
@@ -38,7 +40,7 @@
       if (!text.startsWith(head) || !text.endsWith(tail)) continue;
       const found = form.exec(text);
       if (!found) continue;
-      if (weak && !ours && found.slice(1).some((part) => !/\d/.test(part) && !words.has(part))) continue;
+      if (weak && !ours && !found.slice(1).every((part) => FIGURE.test(part) || inOurs(part, ours, depth + 1) !== null)) continue;
       const parts = {};
       order.forEach((number, place) => {
         const part = found[place + 1];
