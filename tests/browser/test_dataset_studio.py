@@ -68,6 +68,14 @@ def wait_until_kept(served: Served, count: int) -> None:
         time.sleep(0.05)
 
 
+def wait_until_says(path: Path, text: str | None) -> None:
+    """Until a caption file says `text` (None: is gone); the page does not wait for it."""
+    until = time.monotonic() + 20
+    while (path.read_text(encoding="utf-8") if path.exists() else None) != text:
+        assert time.monotonic() < until, f"{path.name} says something else"
+        time.sleep(0.05)
+
+
 def test_a_zip_and_files_are_uploaded_and_what_is_bad_is_told(page: Page, served: Served, tmp_path: Path) -> None:
     archive = tmp_path / "my cats.zip"
     with zipfile.ZipFile(archive, "w") as file:
@@ -110,7 +118,7 @@ def test_captions_are_edited_by_text_chips_and_keys_and_all_is_undone(
     box.fill("red, <b>bold</b>")
     page.keyboard.press("Control+s")
     expect(page.locator(".studio-saved")).to_have_text("Saved")
-    assert (folder / "00.txt").read_text(encoding="utf-8") == "red, <b>bold</b>"
+    wait_until_says(folder / "00.txt", "red, <b>bold</b>")
     assert page.locator("#studio-main .studio b").count() == 0
     page.locator(".chip").first.focus()
     page.keyboard.press("Alt+ArrowRight")
@@ -121,7 +129,7 @@ def test_captions_are_edited_by_text_chips_and_keys_and_all_is_undone(
     page.keyboard.press("Enter")
     page.get_by_role("button", name="Next image").click()
     expect(page.locator(".studio-editor .studio-name")).to_have_text("01.jpg")
-    assert (folder / "00.txt").read_text(encoding="utf-8") == "<b>bold</b>, zorb", "saved on leaving"
+    wait_until_says(folder / "00.txt", "<b>bold</b>, zorb")  # saved on leaving
     page.locator(".chip").nth(2).hover()
     page.mouse.down()
     first = page.locator(".chip").first.bounding_box() or {}
@@ -136,8 +144,8 @@ def test_captions_are_edited_by_text_chips_and_keys_and_all_is_undone(
         before = changes_kept(served)
         page.locator("[data-do=undo]").click()
         wait_until_kept(served, before + 1)
-    assert not (folder / "00.txt").exists()
-    assert (folder / "01.txt").read_text(encoding="utf-8") == "green, a square, plain"
+    wait_until_says(folder / "00.txt", None)
+    wait_until_says(folder / "01.txt", "green, a square, plain")
 
 
 def test_many_captions_are_changed_after_a_preview_and_taken_back(page: Page, served: Served, tmp_path: Path) -> None:
