@@ -1,25 +1,42 @@
-"""`launch.py --test`: every check that this machine can run, one after the other; the worst exit code counts."""
+"""`launch.py --test`: every check that this machine can run; the worst exit code counts."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge")
 
 
-def commands(python: str, pytest_args: Sequence[str]) -> list[list[str]]:
-    """What is run, in this order: the quick checks of the text first, then the tests."""
+SLOW = ("tests/browser", "tests/gpu", "tests/integration")
+"""Tests that open the page in a browser or train; the others are of functions and files."""
+
+
+def checks(python: str) -> list[list[str]]:
+    """The quick checks of the text."""
     return [
         [python, "-m", "ruff", "check", "."],
         [python, "-m", "ruff", "format", "--check", "."],
         [python, "-m", "mypy"],
-        [python, "-m", "pytest", *pytest_args],
     ]
+
+
+def lanes(python: str, pytest_args: Sequence[str]) -> list[list[list[str]]]:
+    """What is run: lanes at the same time, the commands of each in their order. Browser tests wait more than they
+    compute, so that all tests are through sooner with the quick ones beside them; chosen tests run alone."""
+    pytest = [python, "-m", "pytest"]
+    if pytest_args:
+        return [[*checks(python), [*pytest, *pytest_args]]]
+    quick = [*pytest, "tests", *(f"--ignore={folder}" for folder in SLOW)]
+    return [[*checks(python), quick], [[*pytest, *SLOW]]]
 
 
 def environment(environ: Mapping[str, str], browser: str | None) -> dict[str, str]:
@@ -33,12 +50,35 @@ def environment(environ: Mapping[str, str], browser: str | None) -> dict[str, st
 
 
 def run(root: Path, pytest_args: Sequence[str]) -> int:
-    """Run all commands, each printed before; a failing one does not keep the next from running."""
+    """Run all commands, each printed before; a failing one does not keep the next from running. The last lane is told
+    as it goes, what the others said comes after it."""
     browser = next(filter(None, map(shutil.which, BROWSERS)), None)
-    changed, worst = environment(os.environ, browser), 0
-    for argv in commands(sys.executable, pytest_args):
-        print("\n$ python " + subprocess.list2cmdline(argv[1:]), flush=True)
-        code = subprocess.run(argv, cwd=root, env=changed, check=False).returncode
-        worst = max(worst, code if code >= 0 else 1)
+    *beside, told = lanes(sys.executable, pytest_args)
+    work = partial(run_lane, root, environment(os.environ, browser))
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor() as pool:
+        logs = [Path(folder, f"{number}.log") for number in range(len(beside))]
+        others = [pool.submit(work, lane, log) for lane, log in zip(beside, logs)]
+        worst = work(told, None)
+        for other, log in zip(others, logs):
+            worst = max(worst, other.result())
+            print(log.read_text(encoding="utf-8", errors="replace"), flush=True)
     print("\nEverything passed." if worst == 0 else f"\nNot everything passed (exit code {worst}).", flush=True)
+    return worst
+
+
+def run_lane(root: Path, environ: Mapping[str, str], commands: Sequence[Sequence[str]], log: Path | None) -> int:
+    """Run commands one after the other, into a file or (None) as they speak; returns the worst exit code."""
+    worst = 0
+    with open(log, "ab") if log else contextlib.nullcontext() as file:
+        for argv in commands:
+            title = "\n$ python " + subprocess.list2cmdline(argv[1:])
+            if file is None:
+                print(title, flush=True)
+            else:
+                file.write(f"{title}\n".encode())
+                file.flush()
+            code = subprocess.run(
+                argv, cwd=root, env=dict(environ), check=False, stdout=file, stderr=subprocess.STDOUT if file else None
+            ).returncode
+            worst = max(worst, code if code >= 0 else 1)
     return worst

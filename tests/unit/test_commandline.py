@@ -234,9 +234,26 @@ def test_a_closed_input_does_not_turn_the_held_window_into_a_crash():
 
 
 def test_the_checks_that_are_run():
-    rows = testing.commands("py", ["-k", "x; y"])
+    [rows] = testing.lanes("py", ["-k", "x; y"])
     assert [row[2] for row in rows] == ["ruff", "ruff", "mypy", "pytest"]
     assert rows[-1] == ["py", "-m", "pytest", "-k", "x; y"]
+
+
+def test_all_tests_are_in_one_of_two_lanes():
+    quick, slow = testing.lanes("py", [])
+    assert [row[2] for row in quick] == ["ruff", "ruff", "mypy", "pytest"]
+    left_out = {word.removeprefix("--ignore=") for word in quick[-1] if word.startswith("--ignore=")}
+    assert "tests" in quick[-1] and left_out == set(slow[-1][3:]) == set(testing.SLOW)
+    assert all((ROOT / folder).is_dir() for folder in testing.SLOW)
+
+
+@pytest.mark.parametrize(("codes", "worst"), [((0, 0), 0), ((0, 1), 1), ((1, 0), 1), ((0, 5), 5)])
+def test_the_worst_lane_counts_and_all_is_told(tmp_path, monkeypatch, capfd, codes, worst):
+    lanes = [[[sys.executable, "-c", f"print('lane', {n}); raise SystemExit({c})"]] for n, c in enumerate(codes)]
+    monkeypatch.setattr(testing, "lanes", lambda python, given: lanes)
+    assert testing.run(tmp_path, []) == worst
+    said = capfd.readouterr().out
+    assert "lane 0" in said and "lane 1" in said and ("Everything passed." in said) == (worst == 0)
 
 
 def test_under_ci_browser_tests_are_required():
