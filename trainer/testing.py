@@ -16,8 +16,8 @@ from pathlib import Path
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge")
 
 
-SLOW = ("tests/browser", "tests/gpu", "tests/integration")
-"""Tests that open the page in a browser or train; the others are of functions and files."""
+BROWSER = "tests/browser"
+"""Tests that open the page in a browser: they wait more than they compute."""
 
 
 def checks(python: str) -> list[list[str]]:
@@ -30,13 +30,14 @@ def checks(python: str) -> list[list[str]]:
 
 
 def lanes(python: str, pytest_args: Sequence[str]) -> list[list[list[str]]]:
-    """What is run: lanes at the same time, the commands of each in their order. Browser tests wait more than they
-    compute, so that all tests are through sooner with the quick ones beside them; chosen tests run alone."""
+    """What is run: lanes at the same time, the commands of each in their order. Everything but the browser's tests goes
+    on behind those, at low priority where the system has a word for it; chosen tests run alone."""
     pytest = [python, "-m", "pytest"]
     if pytest_args:
         return [[*checks(python), [*pytest, *pytest_args]]]
-    quick = [*pytest, "tests", *(f"--ignore={folder}" for folder in SLOW)]
-    return [[*checks(python), quick], [[*pytest, *SLOW]]]
+    behind = [*checks(python), [*pytest, "tests", f"--ignore={BROWSER}"]]
+    nice = [found] if (found := shutil.which("nice")) else []
+    return [[[*nice, *command] for command in behind], [[*pytest, BROWSER]]]
 
 
 def environment(environ: Mapping[str, str], browser: str | None) -> dict[str, str]:
@@ -71,7 +72,7 @@ def run_lane(root: Path, environ: Mapping[str, str], commands: Sequence[Sequence
     worst = 0
     with open(log, "ab") if log else contextlib.nullcontext() as file:
         for argv in commands:
-            title = "\n$ python " + subprocess.list2cmdline(argv[1:])
+            title = "\n$ python " + subprocess.list2cmdline(argv[argv.index(sys.executable) + 1 :])
             if file is None:
                 print(title, flush=True)
             else:
