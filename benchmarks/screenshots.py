@@ -49,7 +49,7 @@ def train_demo(runs: Path, machine: Path) -> None:
         str(runs),
     ]
     environment = {**os.environ, "LORATORY_BOOTSTRAPPED": "1", "LORATORY_MACHINE": str(machine)}
-    subprocess.run(argv, env=environment, check=True, cwd=ROOT)
+    subprocess.run(argv, env=environment, check=True, cwd=ROOT, stdout=subprocess.DEVNULL)
 
 
 def open_tab(page: Page, id: str) -> None:

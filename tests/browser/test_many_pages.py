@@ -18,7 +18,7 @@ from gui.watch import last_step
 from trainer.contract.rundir import RunDir
 
 pytestmark = pytest.mark.browser
-PAGES, WARM_UP_S, WATCHED_S = 7, 6.0, 10.0
+PAGES, WARM_UP_S, WATCHED_S = 7, 4.0, 8.0
 FAKE = Path(__file__).with_name("fake_trainer.py")
 
 
@@ -40,7 +40,7 @@ def test_seven_pages_of_one_browser_watch_a_run(chromium: Browser, served: Serve
     context.set_default_timeout(60_000)
     pages = [context.new_page() for _ in range(PAGES)]
     for page in pages:
-        page.goto(served.url)
+        page.goto(served.url, wait_until="commit")  # all of them load at the same time
     run = RunDir.create(served.runs, "watched")
     argv = [sys.executable, str(FAKE), str(run.path), "--steps", "1000000", "--pause", "0.03"]
     trainer = subprocess.Popen(argv, stdout=subprocess.DEVNULL)
