@@ -67,19 +67,16 @@ def train_tab(page: Page) -> None:
     open_tab(page, "train")
 
 
-def runs_tab(page: Page) -> None:
-    """The finished run."""
-    open_tab(page, "runs")
-
-
 def dataset_tab(page: Page) -> None:
     """The demo's images, with one of them chosen."""
     open_tab(page, "dataset")
-    page.locator("#dataset-tab button", has_text="demo/images").first.click()
-    page.wait_for_timeout(4000)
+    page.locator("#studio-path").fill(str(PICTURES / "images"))
+    page.locator("#studio-path").press("Enter")
+    page.locator(".studio-card img").nth(5).wait_for()
+    page.wait_for_timeout(3000)
 
 
-SHOTS: dict[str, Callable[[Page], None]] = {"page": train_tab, "page-dataset": dataset_tab, "page-runs": runs_tab}
+SHOTS: dict[str, Callable[[Page], None]] = {"page": train_tab, "page-dataset": dataset_tab}
 """File name -> what leads there, in order."""
 
 
