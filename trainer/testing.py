@@ -16,8 +16,8 @@ from pathlib import Path
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge")
 
 
-BROWSER = "tests/browser"
-"""Tests that open the page in a browser: they wait more than they compute."""
+LONG = ("tests/browser", "tests/gpu", "tests/integration")
+"""Tests that open the page in a browser, or train; the others are of functions and files."""
 
 
 def checks(python: str) -> list[list[str]]:
@@ -30,14 +30,14 @@ def checks(python: str) -> list[list[str]]:
 
 
 def lanes(python: str, pytest_args: Sequence[str]) -> list[list[list[str]]]:
-    """What is run: lanes at the same time, the commands of each in their order. Everything but the browser's tests goes
-    on behind those, at low priority where the system has a word for it; chosen tests run alone."""
+    """What is run: lanes at the same time, the commands of each in their order. The quick checks and tests go on behind
+    the long ones, at low priority where the system has a word for it; chosen tests run alone."""
     pytest = [python, "-m", "pytest"]
     if pytest_args:
         return [[*checks(python), [*pytest, *pytest_args]]]
-    behind = [*checks(python), [*pytest, "tests", f"--ignore={BROWSER}"]]
+    behind = [*checks(python), [*pytest, "tests", *(f"--ignore={folder}" for folder in LONG)]]
     nice = [found] if (found := shutil.which("nice")) else []
-    return [[[*nice, *command] for command in behind], [[*pytest, BROWSER]]]
+    return [[[*nice, *command] for command in behind], [[*pytest, *LONG]]]
 
 
 def environment(environ: Mapping[str, str], browser: str | None) -> dict[str, str]:
