@@ -46,9 +46,12 @@ def test_seven_pages_of_one_browser_watch_a_run(chromium: Browser, served: Serve
     trainer = subprocess.Popen(argv, stdout=subprocess.DEVNULL)
     try:
         for page in pages:
-            page.locator("#tab-runs-button").click()
+            page.wait_for_function("document.querySelector('#tab-runs-button')", polling=200)  # frames rest in the back
+            page.evaluate("document.querySelector('#tab-runs-button').click()")
         for page in pages:
-            page.wait_for_function("document.querySelector('#run-progress')?.textContent.includes('watched')")
+            page.wait_for_function(
+                "document.querySelector('#run-progress')?.textContent.includes('watched')", polling=200
+            )
         warm, begun = memory(server_of(served), WARM_UP_S), last_step(run.events)[0]
         end, steps = memory(server_of(served), WATCHED_S), last_step(run.events)[0] - begun
     finally:
