@@ -17,14 +17,29 @@ Header = Mapping[str, tuple[int, ...]]
 class Recognised:
     """What a checkpoint is. `trained` is False for a family that we know by sight but do not train yet.
 
-    `layout`: "diffusers" (a folder) or "single file". `prediction`: "epsilon" or "v". `header`: the tensors of the
-    U-Net or transformer, and of the text encoder and VAE where they are in the same file."""
+    `layout`: "diffusers" (a folder) or "single file". `prediction`: "epsilon" or "v"; `zero_snr`: its noising ends in
+    pure noise. `contents`: which parts are there ("unet", "te1", "te2", "vae"). `header`: the tensors of the U-Net or
+    transformer, and of the text encoders and VAE where they are in the same file."""
 
     family: str
     prediction: str
     layout: str
     trained: bool
     header: Header = field(default_factory=dict)
+    zero_snr: bool = False
+    contents: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A layer that an adapter may train, known from the header alone. `key`: its name in the adapter file without tensor
+    suffix ("lora_unet_input_blocks_4_1_proj_in"); `part`: "unet", "te1", "te2"; `shape`: of its weight; `residual`: one
+    that is trained only where convolutions are."""
+
+    key: str
+    part: str
+    shape: tuple[int, ...]
+    residual: bool = False
 
 
 class Family(Protocol):
@@ -65,9 +80,18 @@ class Family(Protocol):
         """Setting path -> default, for every setting whose default is `ByFamily`."""
         ...
 
-    def adapter_parameters(self, header: Header, rank: int, conv_rank: int, unet: bool, text_encoder: bool) -> int:
-        """Number of trained values of a LoRA of this rank on a model with these tensors (an empty header: the family's
-        standard size)."""
+    @property
+    def blocks(self) -> tuple[str, ...]:
+        """Names of the U-Net's blocks as sd-scripts counts them: 25 for SD 1.x and 2.x, 23 for SDXL."""
+        ...
+
+    def block_of(self, key: str) -> int:
+        """Index in `blocks` of an adapter key's layer; -1 for what is in none (text encoders)."""
+        ...
+
+    def layers(self, header: Header) -> list[Layer]:
+        """Every layer that an adapter may train on a model with these tensors, in the order of the file, under Kohya's
+        keys (an empty header: the family's standard size; text encoders that the header lacks: their standard size)."""
         ...
 
 

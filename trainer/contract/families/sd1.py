@@ -118,6 +118,7 @@ class StableDiffusion1Facts:
                 "dataset.bucket_max": 1024,
                 "training.batch_size": 2,
                 "memory.gradient_checkpointing": False,
+                "sampling.sampler": "ddim",
                 "sampling.steps": 25,
                 "sampling.guidance": 7.5,
             }

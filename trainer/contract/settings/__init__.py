@@ -25,7 +25,7 @@ from .hardware import Hardware
 from .logging import Logging
 from .memory import Memory
 from .model import About, Model
-from .network import Network
+from .network import LayerRule, Network
 from .noise import Noise
 from .optimizer import Optimizer
 from .precision import Precision
@@ -81,6 +81,7 @@ __all__ = [
     "Hardware",
     "Interval",
     "Item",
+    "LayerRule",
     "Logging",
     "Memory",
     "Model",

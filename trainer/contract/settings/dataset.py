@@ -6,6 +6,7 @@ from pydantic import Field
 
 from .base import ByFamily, FromFolder, Needs, PathText, Section, Setting
 
+_MASKS = Needs("dataset.masks", unless=("none",), why="no masks are used")
 _BUCKETS = Needs("dataset.buckets", (True,), "aspect-ratio buckets are off")
 
 
@@ -25,11 +26,52 @@ class Folder(Section):
     trigger: Annotated[str, Setting("Trigger word of this folder", kohya="class_tokens", tier="advanced")] = ""
     """Trigger word for this folder alone. Empty: the one of the captions section."""
 
+    weight: Annotated[float, Field(gt=0, le=1000), Setting("Weight", tier="expert")] = 1.0
+    """How often images of this folder are shown compared with those of others, where folders are balanced by weight."""
+
+    regularisation: Annotated[bool, Setting("Regularisation images", kohya="reg_data_dir, is_reg", tier="advanced")] = (
+        False
+    )
+    """Ordinary pictures of the same class (other people, other dogs), shown as often as their repeats say, so that the
+    model does not forget what the class looks like. The trigger word is left out of their captions; they are never held
+    out."""
+
+    mask: Annotated[PathText, Setting("Masks", kohya="conditioning_data_dir", tier="advanced", widget="path")] = ""
+    """A folder of masks with the images' names: white is learnt, black counts as the weight outside says. Empty: none
+    (or the alpha channel, as the dataset's masks say)."""
+
 
 class Dataset(Section):
     folders: Annotated[list[Folder], Setting("Images", kohya="train_data_dir", tier="basic", widget="rows")] = []
     """The folders of pictures to learn from, a row each. 15-40 varied ones do for a person, pet or object, 50-200 for a
     style; variety beats number."""
+
+    balance: Annotated[Literal["repeats", "weights"], Setting("Balance folders by", tier="expert")] = "repeats"
+    """How folders share an epoch: each image as often as its folder's repeats say, or an epoch of as many looks as there
+    are images times repeats in all, drawn from the folders in proportion to their weights."""
+
+    regularisation_weight: Annotated[
+        float, Field(ge=0, le=10), Setting("Weight of regularisation images", kohya="prior_loss_weight", tier="expert")
+    ] = 1.0
+    """Factor on the loss of regularisation images. 1 counts them like the others."""
+
+    masks: Annotated[
+        Literal["none", "alpha", "folders"], Setting("Masks", kohya="masked_loss, alpha_mask", tier="advanced")
+    ] = "none"
+    """Which part of a picture is learnt: all of it, what its alpha channel leaves opaque, or what the masks in each
+    folder's mask folder leave white. A mask is scaled and cropped exactly like its image."""
+
+    mask_outside: Annotated[
+        float, Field(ge=0, le=1), Setting("Weight outside the mask", tier="advanced", needs=_MASKS)
+    ] = 0.0
+    """How much the rest of the picture counts. 0 ignores it, so that anything may appear there; 0.1-0.3 keeps
+    backgrounds sane."""
+
+    mask_normalise: Annotated[Literal["none", "area"], Setting("Normalise by mask", tier="expert", needs=_MASKS)] = (
+        "none"
+    )
+    """Whether the loss of a picture is divided by the share of it that counts, so that small subjects teach as much as
+    large ones (area), or not, as sd-scripts does (none)."""
 
     resolution: Annotated[
         int | ByFamily,
@@ -37,7 +79,7 @@ class Dataset(Section):
         Setting("Resolution", kohya="resolution", tier="basic", unit="px"),
     ] = ByFamily()
     """Side of the square whose area a training image gets; each keeps its shape and is cropped a little to the nearest
-    bucket, smaller ones are enlarged. Use the model's own size: 512 for SD 1.x. Work and memory grow with the area."""
+    bucket, smaller ones are enlarged. Use the model's own size: 512 for SD 1.x, 1024 for SDXL. Work and memory grow with the area."""
 
     buckets: Annotated[bool, Setting("Aspect-ratio buckets", kohya="enable_bucket")] = True
     """Groups images by shape, so that little is cropped away. Off: every image is cropped to a square."""

@@ -15,6 +15,10 @@ class About(Section):
     tested: Annotated[str, Setting("Tested", tier="expert")] = "untested"
     """The run that proved this preset, written by a command only; "untested" where no real run exists."""
 
+    carried: Annotated[dict[str, str], Setting("Carried along", tier="expert", widget="text")] = {}
+    """Settings of another program that have no equivalent here, kept as they stood so that an export gives them back.
+    They have no effect on training."""
+
 
 class Model(Section):
     path: Annotated[
@@ -37,3 +41,16 @@ class Model(Section):
     ] = "auto"
     """What the model was trained to predict: the noise (epsilon) or the velocity (v). "auto" reads it from the model;
     a wrong value trains towards the wrong target and the loss stays near 1 instead of about 0.1."""
+
+    zero_snr: Annotated[
+        Literal["auto", "on", "off"], Setting("Zero terminal SNR", kohya="zero_terminal_snr", tier="expert")
+    ] = "auto"
+    """Whether the last step of the noising is pure noise (arXiv 2305.08891), as models such as NoobAI-XL v-pred were
+    trained. "auto" reads it from the model; it needs v prediction, since pure noise tells an epsilon model nothing."""
+
+    adapters: Annotated[
+        list[str],
+        Setting("Adapters under it", kohya="base_weights, base_weights_multiplier", tier="expert", widget="lines"),
+    ] = []
+    """Adapter files that are added to the base model before training, one a line, each with its strength after an @:
+    "style.safetensors @ 0.8". The new LoRA learns only what they lack, and belongs to be used together with them."""

@@ -38,6 +38,42 @@ class Optimizer(Section):
     """Learning rate of the text encoder's adapters alone; 1e-5 to 5e-5 is usual with AdamW, lower than the U-Net's.
     Empty: the learning rate above."""
 
+    text_encoder_2_learning_rate: Annotated[
+        float | SameAs,
+        Field(ge=0, le=100),
+        Setting("Learning rate, second text encoder", kohya="text_encoder_lr", tier="expert", needs=_TE),
+    ] = SameAs("optimizer.text_encoder_learning_rate")
+    """Learning rate of the second text encoder's adapters, where the model has two (SDXL). 0 leaves it frozen. Empty: the
+    text encoder's rate."""
+
+    text_encoder_stop: Annotated[
+        float,
+        Field(ge=0, le=100),
+        Setting("Stop the text encoder after", tier="expert", unit="% of steps", needs=_TE),
+    ] = 100.0
+    """Share of the steps after which the text encoder's adapters stay as they are; the U-Net's go on. 100 trains them to
+    the end; 30-50 is usual where the words are learnt sooner than the picture."""
+
+    text_encoder_2_stop: Annotated[
+        float | SameAs,
+        Field(ge=0, le=100),
+        Setting("Stop the second text encoder after", tier="expert", unit="% of steps", needs=_TE),
+    ] = SameAs("optimizer.text_encoder_stop")
+    """The same for the second text encoder. Empty: as the first."""
+
+    loraplus: Annotated[
+        float, Field(ge=1, le=100), Setting("LoRA+ ratio", kohya="loraplus_lr_ratio", tier="expert")
+    ] = 1.0
+    """Factor on the learning rate of the up matrices, which start at zero (arXiv 2402.12354). 1 is off; the paper uses
+    16, 2-8 is a cautious beginning with a lower learning rate."""
+
+    loraplus_text_encoder: Annotated[
+        float | SameAs,
+        Field(ge=1, le=100),
+        Setting("LoRA+ ratio, text encoder", kohya="loraplus_text_encoder_lr_ratio", tier="expert", needs=_TE),
+    ] = SameAs("optimizer.loraplus")
+    """The same factor for the text encoders' adapters. Empty: as above."""
+
     weight_decay: Annotated[float, Field(ge=0, le=10), Setting("Weight decay", kohya="optimizer_args")] = 0.01
     """Pulls the LoRA towards "no effect", by about learning rate x decay x steps over the run: 1e-4 x 0.01 x 2000 =
     0.2 %. Usual 0-0.1. It will not rescue an overfitted LoRA; fewer steps will. Plain Adam and SGD add it to the

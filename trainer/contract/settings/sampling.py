@@ -28,7 +28,9 @@ class Sampling(Section):
     at_start: Annotated[bool, Setting("Sample before training", kohya="sample_at_first", tier="advanced")] = True
     """Draws the samples once before the first step: the "before" of before and after."""
 
-    sampler: Annotated[str, Setting("Sampler", kohya="sample_sampler", tier="advanced", choices="samplers")] = "ddim"
+    sampler: Annotated[
+        str | ByFamily, Setting("Sampler", kohya="sample_sampler", tier="advanced", choices="samplers")
+    ] = ByFamily()
     """Which sampler draws the pictures. Compare with the same one in your generator."""
 
     steps: Annotated[

@@ -35,6 +35,10 @@ class Saving(Section):
     times the size of a LoRA saved in fp16 with AdamW; the last two are kept, one when the run is done. A run that you
     stop saves it in any case; one that is done, unless this is "never"."""
 
+    diffusers: Annotated[bool, Setting("Diffusers copy too", tier="expert")] = False
+    """Saves a second file beside each adapter, name.diffusers.safetensors, with the keys that diffusers and PEFT write
+    themselves. Only for a LoRA or DoRA; generators want the first one."""
+
     title: Annotated[str, Setting("Title", kohya="metadata_title", tier="expert")] = ""
     """Title in the file's metadata. Empty: the file name."""
 
