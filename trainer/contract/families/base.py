@@ -32,9 +32,9 @@ class Recognised:
 
 @dataclass(frozen=True)
 class Layer:
-    """A layer that an adapter may train, known from the header alone. `key`: its name in the adapter file without tensor
-    suffix ("lora_unet_input_blocks_4_1_proj_in"); `part`: "unet", "te1", "te2"; `shape`: of its weight; `residual`: one
-    that is trained only where convolutions are."""
+    """A layer that an adapter may train, known from the header alone. `key`: its name in the adapter file without
+    tensor suffix ("lora_unet_input_blocks_4_1_proj_in"); `part`: "unet", "te1", "te2"; `shape`: of its weight;
+    `residual`: one that is trained only where convolutions are."""
 
     key: str
     part: str

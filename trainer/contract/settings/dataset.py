@@ -47,8 +47,8 @@ class Dataset(Section):
     style; variety beats number."""
 
     balance: Annotated[Literal["repeats", "weights"], Setting("Balance folders by", tier="expert")] = "repeats"
-    """How folders share an epoch: each image as often as its folder's repeats say, or an epoch of as many looks as there
-    are images times repeats in all, drawn from the folders in proportion to their weights."""
+    """How folders share an epoch: each image as often as its folder's repeats say, or an epoch of as many looks as
+    there are images times repeats in all, drawn from the folders in proportion to their weights."""
 
     regularisation_weight: Annotated[
         float, Field(ge=0, le=10), Setting("Weight of regularisation images", kohya="prior_loss_weight", tier="expert")
@@ -79,7 +79,8 @@ class Dataset(Section):
         Setting("Resolution", kohya="resolution", tier="basic", unit="px"),
     ] = ByFamily()
     """Side of the square whose area a training image gets; each keeps its shape and is cropped a little to the nearest
-    bucket, smaller ones are enlarged. Use the model's own size: 512 for SD 1.x, 1024 for SDXL. Work and memory grow with the area."""
+    bucket, smaller ones are enlarged. Use the model's own size: 512 for SD 1.x, 1024 for SDXL. Work and memory grow
+    with the area."""
 
     buckets: Annotated[bool, Setting("Aspect-ratio buckets", kohya="enable_bucket")] = True
     """Groups images by shape, so that little is cropped away. Off: every image is cropped to a square."""

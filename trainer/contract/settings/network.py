@@ -30,8 +30,8 @@ class LayerRule(Section):
 class Network(Section):
     type: Annotated[str, Setting("Network type", kohya="network_module", choices="networks")] = "LoRA"
     """The kind of adapter that is trained. LoRA adds a low-rank update to each chosen layer and is read by every
-    generator; with a convolution rank it is what Kohya calls LoCon. The others come from the LyCORIS library, are read by
-    A1111 and ComfyUI, and cost more time a step; diffusers reads none of them."""
+    generator; with a convolution rank it is what Kohya calls LoCon. The others come from the LyCORIS library, are read
+    by A1111 and ComfyUI, and cost more time a step; diffusers reads none of them."""
 
     rank: Annotated[
         int, Field(ge=1, le=1024), Setting("Network rank (dimension)", kohya="network_dim", tier="basic")
@@ -106,8 +106,8 @@ class Network(Section):
     layers: Annotated[
         list[LayerRule], Setting("Layer rules", kohya="network_reg_dims, network_reg_lrs", tier="expert", widget="rows")
     ] = []
-    """Ranks, alphas and rates of layers by name, a rule a row; the first that fits counts, and it goes before the blocks
-    below."""
+    """Ranks, alphas and rates of layers by name, a rule a row; the first that fits counts, and it goes before the
+    blocks below."""
 
     block_ranks: Annotated[
         list[int], Setting("Rank of each block", kohya="block_dims", tier="expert", widget="text")
@@ -133,9 +133,9 @@ class Network(Section):
     """Convolution alpha of each block, as many values as above. Empty: the convolution alpha everywhere."""
 
     down_rates: Annotated[str, Setting("Rates on the way down", kohya="down_lr_weight", tier="expert")] = ""
-    """Factors on the learning rate of the blocks from the input inwards, 12 for SD 1.x and 2.x, 9 for SDXL: numbers with
-    commas between them, or cosine, sine, linear, reverse_linear or zeros, with a base added by +: "cosine+0.25". What is
-    missing at the end of a list is 1. Empty: 1 everywhere."""
+    """Factors on the learning rate of the blocks from the input inwards, 12 for SD 1.x and 2.x, 9 for SDXL: numbers
+    with commas between them, or cosine, sine, linear, reverse_linear or zeros, with a base added by +: "cosine+0.25".
+    What is missing at the end of a list is 1. Empty: 1 everywhere."""
 
     mid_rates: Annotated[str, Setting("Rates in the middle", kohya="mid_lr_weight", tier="expert")] = ""
     """Factors on the learning rate of the middle: 1 number for SD 1.x and 2.x, 3 for SDXL. Empty: 1."""

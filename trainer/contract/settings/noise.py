@@ -6,7 +6,6 @@ from pydantic import Field
 
 from .base import Needs, Section, Setting
 
-
 _HUBER = Needs("noise.loss", ("huber", "smooth_l1"), "only for huber and smooth_l1")
 _OFFSET = Needs("noise.noise_offset", unless=(0,), why="noise offset is 0")
 _LOGIT = Needs("noise.timesteps", ("logit normal",), "timesteps are not drawn from a logit normal")
@@ -63,8 +62,8 @@ class Noise(Section):
         Field(ge=-1, le=1),
         Setting("Adaptive noise scale", kohya="adaptive_noise_scale", tier="expert", needs=_OFFSET),
     ] = 0.0
-    """Adds this times the mean brightness of each latent channel to the noise offset, so that pictures far from grey get
-    more of it. 0 is off."""
+    """Adds this times the mean brightness of each latent channel to the noise offset, so that pictures far from grey
+    get more of it. 0 is off."""
 
     multires_iterations: Annotated[
         int, Field(ge=0, le=16), Setting("Multi-resolution noise", kohya="multires_noise_iterations", tier="expert")
@@ -108,8 +107,8 @@ class Noise(Section):
     scale_v_like_noise: Annotated[
         bool, Setting("Scale v loss like noise", kohya="scale_v_pred_loss_like_noise_pred", tier="expert")
     ] = False
-    """Multiplies the loss of v prediction by SNR / (SNR + 1), which weighs the timesteps as noise prediction would. Only
-    for models that predict v."""
+    """Multiplies the loss of v prediction by SNR / (SNR + 1), which weighs the timesteps as noise prediction would.
+    Only for models that predict v."""
 
     v_like: Annotated[float, Field(ge=0, le=10), Setting("V-like loss", kohya="v_pred_like_loss", tier="expert")] = 0.0
     """Adds this times the loss weighed as v prediction would to the loss of noise prediction. Only for models that

@@ -43,16 +43,16 @@ class Optimizer(Section):
         Field(ge=0, le=100),
         Setting("Learning rate, second text encoder", kohya="text_encoder_lr", tier="expert", needs=_TE),
     ] = SameAs("optimizer.text_encoder_learning_rate")
-    """Learning rate of the second text encoder's adapters, where the model has two (SDXL). 0 leaves it frozen. Empty: the
-    text encoder's rate."""
+    """Learning rate of the second text encoder's adapters, where the model has two (SDXL). 0 leaves it frozen. Empty:
+    the text encoder's rate."""
 
     text_encoder_stop: Annotated[
         float,
         Field(ge=0, le=100),
         Setting("Stop the text encoder after", tier="expert", unit="% of steps", needs=_TE),
     ] = 100.0
-    """Share of the steps after which the text encoder's adapters stay as they are; the U-Net's go on. 100 trains them to
-    the end; 30-50 is usual where the words are learnt sooner than the picture."""
+    """Share of the steps after which the text encoder's adapters stay as they are; the U-Net's go on. 100 trains them
+    to the end; 30-50 is usual where the words are learnt sooner than the picture."""
 
     text_encoder_2_stop: Annotated[
         float | SameAs,
