@@ -100,8 +100,7 @@ def resolve(preset: Preset, name: str = "") -> Preset:
         preset = presets.with_values(preset, {"saving.name": name})
     absolute = presets.absolute_paths(preset, Path.cwd())
     try:
-        recognised = families.recognise(absolute.model.path)
-        known = families.by_name(recognised.family) if recognised.trained else families.default_family()
+        known = families.of(families.recognise(absolute.model.path), absolute.model.prediction)
     except Problems:
         known = families.default_family()
     return presets.resolve(absolute, known)

@@ -18,7 +18,8 @@ from gui.fixes import field_id
 from gui.offers import Offer, of_optimizer
 from gui.planned import NOTHING_PLANNED, Planned
 from gui.values import collect, fill, read
-from trainer.contract.families import Family, Recognised, by_name, default_family, recognise
+from trainer.contract.families import Family, Recognised, recognise
+from trainer.contract.families import of as facts_of
 from trainer.contract.machine import machine_file
 from trainer.contract.preset import absolute_paths, resolve, value_at, with_values
 from trainer.contract.problems import Problem, Problems
@@ -208,8 +209,7 @@ def model_of(preset: Preset, root: Path) -> Recognised | None:
 
 def family_of(preset: Preset, root: Path) -> Family:
     """The family of the preset's model, or the default one."""
-    model = model_of(preset, root)
-    return by_name(model.family) if model is not None and model.trained else default_family()
+    return facts_of(model_of(preset, root), preset.model.prediction)
 
 
 def _changed(path: str) -> float:

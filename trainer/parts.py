@@ -20,18 +20,20 @@ from trainer.contract.families import Recognised
 class ModelFiles:
     """Where the base model lies: `path` a file, a diffusers folder or a hub id; `vae` a separate one or "".
 
-    `prediction` is what the user insists on ("epsilon", "v"), "" to go by the model itself."""
+    `prediction` is what the user insists on ("epsilon", "v"), "" to go by the model itself; `zero_snr` the same for
+    zero terminal SNR (None: by the model itself)."""
 
     path: str
     recognised: Recognised
     vae: str = ""
     prediction: str = ""
+    zero_snr: bool | None = None
 
 
 @dataclass(frozen=True)
 class LoadPlan:
     """How the base model is loaded. `attention`: "sdpa" or "xformers". `clip_skip` 1 is the last layer; `max_tokens` is
-    75, 150 or 225."""
+    75, 150 or 225. `encoders_only`: nothing but what captions need."""
 
     device: torch.device
     base_dtype: torch.dtype
@@ -40,6 +42,7 @@ class LoadPlan:
     gradient_checkpointing: bool = False
     clip_skip: int = 1
     max_tokens: int = 75
+    encoders_only: bool = False
 
 
 @dataclass(frozen=True)
@@ -57,9 +60,11 @@ Process = DiscreteProcess
 
 @dataclass(frozen=True)
 class SamplingDefaults:
-    """What the family's own pipeline uses. `scheduler`: keyword arguments for any diffusers scheduler."""
+    """What the family's own pipeline uses. `scheduler`: keyword arguments for any diffusers scheduler. `zero_negative`:
+    without a negative prompt it guides away from zeros, not from an encoded empty text."""
 
     scheduler: Mapping[str, Any]
+    zero_negative: bool = False
 
 
 Conditioning = dict[str, Tensor]
@@ -78,7 +83,8 @@ class BatchFacts:
 @dataclass(frozen=True)
 class Target:
     """A layer that an adapter may train: `key` is its name in the file without tensor suffix
-    ("lora_unet_down_blocks_0_…"), `part` the family's part ("unet", "te1"), `path` the module's dotted path in it."""
+    ("lora_unet_down_blocks_0_…"), `part` the family's part ("unet", "te1", "te2"), `path` the module's dotted path in
+    it."""
 
     key: str
     part: str
@@ -95,7 +101,7 @@ class Family(Protocol):
     sampling: SamplingDefaults
     latent_channels: int
     parts: Mapping[str, nn.Module]
-    """"unet", "te1", "vae": what networks, checkpointing and memory act on."""
+    """"unet", "te1", "te2", "vae": what networks, checkpointing and memory act on."""
 
     def load(self, files: ModelFiles, plan: LoadPlan) -> None:
         """Load all parts, frozen, in eval mode. Problems (kind "model") says what is wrong with the files."""

@@ -53,10 +53,14 @@ class Progress:
             self._emit(Phase(text=f"{text}, {of} in all", done=done, of=of))
 
 
-def load(family: Family, preset: Preset, recognised: Recognised, device: torch.device) -> None:
+def load(
+    family: Family, preset: Preset, recognised: Recognised, device: torch.device, encoders_only: bool = False
+) -> None:
     """Load the base model as the preset says; Problems names what is wrong with its files."""
-    prediction = preset.model.prediction if preset.model.prediction != "auto" else ""
-    files = ModelFiles(preset.model.path, recognised, preset.model.vae, prediction)
+    chosen = preset.model
+    prediction = chosen.prediction if chosen.prediction != "auto" else ""
+    zero_snr = None if chosen.zero_snr == "auto" else chosen.zero_snr == "on"
+    files = ModelFiles(chosen.path, recognised, chosen.vae, prediction, zero_snr)
     family.load(
         files,
         LoadPlan(
@@ -67,6 +71,7 @@ def load(family: Family, preset: Preset, recognised: Recognised, device: torch.d
             gradient_checkpointing=bool(preset.memory.gradient_checkpointing),
             clip_skip=preset.captions.clip_skip,
             max_tokens=preset.captions.max_tokens,
+            encoders_only=encoders_only,
         ),
     )
     check_weights(family, preset)

@@ -18,6 +18,7 @@ from trainer.contract.problems import Problem, Problems, RunEnded
 from trainer.contract.rundir import RunDir
 from trainer.contract.settings import Preset
 from trainer.data.loader import Loader, Share
+from trainer.families.hub import snapshot
 from trainer.noise.process import Tables
 from trainer.optim.optimizers import Group, make_optimizer
 from trainer.parts import Conditioning, Family, Network
@@ -79,7 +80,12 @@ def set_up(run: RunDir, emit: Fan, vary: Callable[[Preset], Preset] = lambda pre
     """Check everything, join the other processes, load the model. `vary`: what is trained instead of the preset."""
     emit(Phase(text="checking settings and images"))
     known = Known(load_machine(ROOT).cache, of_run(run.path))
-    _, recognised, plan = examine(vary(presets.load(run.preset)), known=known)
+    chosen = vary(presets.load(run.preset))
+    _, recognised, plan = examine(chosen, known=known)
+    if not recognised.header:  # a model of the hub that is not here yet: what it is could only be guessed
+        emit(Phase(text="downloading the model"))
+        snapshot(chosen.model.path)
+        _, recognised, plan = examine(chosen, known=known)
     device, ranks = machines.join(plan.preset)
     threads = machines.make_repeatable(device, machines.threads_wanted(plan.preset))
     for note in (*plan.notes, *machines.doubts(plan.preset, device)):
@@ -164,7 +170,7 @@ def make_previews(bench: Bench) -> Previews | None:
         sampling.guidance,
     )
     usual = Prompt("", sampling.negative, int(width), int(height), sampling.seed, int(steps), float(guidance))  # type: ignore[arg-type]
-    scheduler = resolve("samplers", sampling.sampler)
+    scheduler = resolve("samplers", str(sampling.sampler))
     make = partial(scheduler.from_config, dict(bench.family.sampling.scheduler))
     recipe = Recipe(
         tuple(sampling.prompts),  # type: ignore[arg-type]
@@ -188,12 +194,12 @@ def make_previews(bench: Bench) -> Previews | None:
 
 
 def encode_again(bench: Bench, captions: Sequence[str]) -> Conditioning:
-    """Captions encoded where the text encoder has left memory: the model is loaded once more, into main memory, for as
+    """Captions encoded where the text encoders have left memory: they are loaded once more, into main memory, for as
     long as that takes. The training goes on unchanged."""
     bench.emit(Phase(text="loading the text encoder again"))
     family: Family = resolve("families", bench.recognised.family)()
     preset = presets.with_values(bench.preset, {"memory.attention": "sdpa"})
-    prepare.load(family, preset, bench.recognised, torch.device("cpu"))
+    prepare.load(family, preset, bench.recognised, torch.device("cpu"), encoders_only=True)
     return family.encode_captions(captions)
 
 

@@ -306,17 +306,17 @@ def test_samples_that_are_no_numbers_are_told_and_drawn_black(
 def test_a_model_with_values_that_are_no_numbers_is_refused_by_layer(
     train_here: Train, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from trainer.families import sd1
+    from trainer.families import files
 
-    load = sd1.sd1_files.load
+    load = files.load
 
     def damaged(*given: Any) -> Any:
         loaded = load(*given)
         with torch.no_grad():
-            loaded.unet.get_submodule(LAYER).weight[0, 0] = math.inf
+            loaded.parts["unet"].get_submodule(LAYER).weight[0, 0] = math.inf
         return loaded
 
-    monkeypatch.setattr(sd1.sd1_files, "load", damaged)
+    monkeypatch.setattr(files, "load", damaged)
     state = train_here().read_state()
     assert state.exit_code == 3 and f"{LAYER}.weight" in state.cause and state.cause.startswith("model.path")
     assert "float" in train_here({"precision.compute": "fp16"}).read_state().cause

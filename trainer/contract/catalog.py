@@ -50,6 +50,14 @@ FAMILIES: tuple[Entry, ...] = (
     Entry(
         "SD 1.x", "trainer.families.sd1:StableDiffusion1", "Stable Diffusion 1.4, 1.5 and all models made from them."
     ),
+    Entry(
+        "SD 2.x", "trainer.families.sd2:StableDiffusion2", "Stable Diffusion 2.0, 2.1 and all models made from them."
+    ),
+    Entry(
+        "SDXL",
+        "trainer.families.sdxl:StableDiffusionXL",
+        "Stable Diffusion XL and all models made from it: Pony, Illustrious, NoobAI and others.",
+    ),
 )
 
 NETWORKS: tuple[Entry, ...] = (

@@ -10,12 +10,15 @@ import re
 from collections.abc import Callable, Iterable
 
 from . import catalog, optimizer_table
-from .families import Family, Recognised, untrained
+from .families import Family
+from .model_rules import check_model
 from .parse import parse_gpus, parse_split
 from .preset import value_at
 from .problems import Problem, to
 from .rundir import slug
 from .settings import BY_PATH, Preset, Rule
+
+__all__ = ["FAMILY", "FOR_THE_PLAN", "IMAGE_ENDINGS", "SETTINGS", "check", "check_model", "closest", "closeto"]
 
 PresetRule = Callable[[Preset], list[Problem]]
 FamilyRule = Callable[[Preset, Family], list[Problem]]
@@ -27,18 +30,6 @@ def check(preset: Preset, family: Family) -> list[Problem]:
     """Everything that is wrong with a resolved preset, in the order of the rules below."""
     found = [problem for rule in (*FOR_THE_PLAN, *SETTINGS) for problem in rule(preset)]
     return found + [problem for rule in FAMILY for problem in rule(preset, family)]
-
-
-def check_model(preset: Preset, recognised: Recognised) -> list[Problem]:
-    """Whether the base model is one that we train, and the one that `model.family` insists on."""
-    path, wanted = preset.model.path, preset.model.family
-    if not recognised.trained:
-        return [untrained(path, recognised)]
-    if wanted.strip().lower() not in ("auto", recognised.family.lower()):
-        why = f"the base model is {recognised.family}, not {wanted}"
-        fix, change = 'set it to "auto" or choose another model', (("model.family", "auto"),)
-        return [Problem("model.family", why, fix, "model", change)]
-    return []
 
 
 def closest(name: str, known: Iterable[str], otherwise: str) -> str:

@@ -67,16 +67,20 @@ class Batch:
 
     @cached_property
     def facts(self) -> BatchFacts:
-        """Sizes as (width, height), corners as (x, y), in pixels."""
-        return BatchFacts(
-            torch.tensor(self.sizes, dtype=torch.float32),
-            torch.tensor([tuple(draw.crop) for draw in self.draws], dtype=torch.float32),
-            torch.tensor([tuple(draw.bucket) for draw in self.draws], dtype=torch.float32),
-        )
+        """Sizes as (width, height), corners as (x, y), in pixels; a mirrored look's corner is that of the mirrored
+        image."""
+        rows = (self.sizes, [_corner(draw) for draw in self.draws], [tuple(draw.bucket) for draw in self.draws])
+        return BatchFacts(*(self._send(torch.tensor(row, dtype=torch.float32)) for row in rows))
 
     def _send(self, values: Tensor) -> Tensor:
         with self.watch.part("transfer"):
             return _send(values, self.device)
+
+
+def _corner(draw: Draw) -> tuple[int, int]:
+    """What was cut off at the left and the top of what is seen."""
+    x, y = draw.crop
+    return (draw.resized[0] - draw.bucket[0] - x, y) if draw.flip else (x, y)
 
 
 def _send(values: Tensor, device: torch.device) -> Tensor:

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from pathlib import Path
 
+from trainer.contract.families.folders import part_files, read_json
 from trainer.contract.families.recognise import cached_snapshot
+from trainer.contract.problems import Problems
 
 from .loading import model_problem
 
-_PARTS = ("unet", "vae", "text_encoder", "tokenizer", "scheduler")
+_WEIGHTS = ("unet", "vae", "text_encoder", "text_encoder_2")
+_PARTS = (*_WEIGHTS, "tokenizer", "tokenizer_2", "scheduler")
+_SHARD = re.compile(r"-\d{5}-of-\d{5}\.")
 _SMALL = ["model_index.json", *(f"{part}/*.{ending}" for part in _PARTS for ending in ("json", "txt"))]
-_WEIGHTS = ("unet", "vae", "text_encoder")
 
 
 def snapshot(hub_id: str) -> Path:
     """The folder of a hub model with all that training needs, downloaded if it is not there yet."""
     cached = cached_snapshot(hub_id)
-    if cached and all(_has_weights(cached / part) for part in _WEIGHTS):
+    if cached and _whole(cached):
         return cached
     from huggingface_hub import list_repo_files, snapshot_download
 
@@ -61,15 +65,23 @@ def ask_hub() -> None:
     get_session().head(constants.ENDPOINT, timeout=8)
 
 
-def _has_weights(folder: Path) -> bool:
-    return any(folder.glob("*.safetensors")) or any(folder.glob("*.bin"))
+def _whole(folder: Path) -> bool:
+    """Whether all parts that a model lists have their weights."""
+    listed = read_json(folder / "model_index.json")
+    wanted = [part for part in _WEIGHTS if part in listed or (not listed and part != "text_encoder_2")]
+    try:
+        return all(part_files(folder / part) for part in wanted)
+    except Problems:
+        return False
 
 
 def _smallest_set(files: list[str]) -> list[str]:
-    """One weights file a part: safetensors before pickles, the plain one before variants."""
+    """One weights file a part, or its shards: safetensors before pickles, the plain one before variants."""
     chosen = []
     for part in _WEIGHTS:
         weights = [f for f in files if f.startswith(f"{part}/") and f.endswith((".safetensors", ".bin"))]
         weights = [f for f in weights if "non_ema" not in f and "flax" not in f and "openvino" not in f]
-        chosen += sorted(weights, key=lambda f: (not f.endswith(".safetensors"), f.count("."), f))[:1]
+        ranked = sorted(weights, key=lambda f: (not f.endswith(".safetensors"), f.count("."), f))
+        shards = [f for f in ranked if _SHARD.search(f) and f.count(".") == ranked[0].count(".")]
+        chosen += shards if ranked and ranked[0] in shards else ranked[:1]
     return chosen

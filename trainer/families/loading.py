@@ -76,7 +76,7 @@ def fill(model: nn.Module, tensors: Mapping[str, Tensor], what: str, file: str, 
             "model.path",
             f"{file}: the {what} is incomplete: {len(missing)} tensors are missing and {len(other)} have another shape "
             f"(first: {first})",
-            "choose a complete Stable Diffusion 1.x checkpoint",
+            "choose a complete checkpoint",
         )
     values = {name: tensors[name].to(dtype) if wanted[name].is_floating_point() else tensors[name] for name in wanted}
     model.load_state_dict(values, assign=True)

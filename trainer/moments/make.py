@@ -13,7 +13,7 @@ import torch
 from trainer import device as machines
 from trainer.bench import ROOT, Bench, Trained
 from trainer.contract.events import Phase, read
-from trainer.contract.families import by_name
+from trainer.contract.families import of as facts_of
 from trainer.contract.machine import load_machine
 from trainer.data.loader import Loader
 from trainer.families import hub
@@ -40,7 +40,7 @@ def make_keeper(bench: Bench, network: Network, optimizer: torch.optim.Optimizer
     preset, process = bench.preset, bench.family.process
     memory = load_machine(ROOT).cache / "hashes.json"
     model, vae = bench.model_hash, BackgroundHash(preset.model.vae, memory)
-    began, facts = time.time(), by_name(bench.recognised.family)
+    began, facts = time.time(), facts_of(bench.recognised, process.prediction)
     arguments = {"weight_decay": preset.optimizer.weight_decay, **preset.optimizer.args}
     known = RunFacts(
         step=0,

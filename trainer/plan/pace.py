@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from trainer.contract import preset as presets
-from trainer.contract.families import by_name, default_family
+from trainer.contract.families import of_header
 from trainer.contract.families.base import Header
 from trainer.contract.problems import Problems
 from trainer.contract.rundir import RunDir
@@ -165,9 +165,7 @@ def _same_model(one: Past, plan: Plan, header: Header) -> bool:
     """Whether a run's base model has the size of the plan's: the same ranks would give the same number of values."""
     if one.model == plan.preset.model.path:
         return True
-    name = plan.preset.model.family
-    family = default_family() if name == "auto" else by_name(name)
-    return one.parameters > 0 and family.adapter_parameters(header, *one.shape) == one.parameters
+    return one.parameters > 0 and of_header(header).adapter_parameters(header, *one.shape) == one.parameters
 
 
 def read(run: RunDir) -> Past | None:

@@ -20,6 +20,7 @@ from .captions import Source, compose, read_sources
 from .describe import describe
 from .draws import Draw, Draws, Recipe, Subject, digest, looks_per_bucket
 from .gather import gather
+from .model_notes import model_notes
 from .notes import notes
 from .scan import ImageFile, Unreadable
 from .sides import Known
@@ -157,7 +158,7 @@ def examine(preset: Preset, processes: int | None = None, known: Known = NOTHING
     recognised, family = None, families.default_family()
     try:
         recognised = families.recognise(preset.model.path)
-        family = families.by_name(recognised.family) if recognised.trained else family
+        family = families.of(recognised, preset.model.prediction)
     except Problems as found:
         problems += found.problems
     resolved = presets.resolve(preset, family)
@@ -243,7 +244,7 @@ def make_plan(
         draws=draws,
         _subjects=subjects,
     )
-    return replace(plan, notes=(*found.notes, *notes(plan)))
+    return replace(plan, notes=(*found.notes, *model_notes(preset, recognised), *notes(plan)))
 
 
 def _must_compute(preset: Preset) -> None:
@@ -295,7 +296,7 @@ def adapter_of(preset: Preset, recognised: Recognised | None) -> Adapter:
     """The adapter that a resolved preset trains. `recognised`: the base model; None: the family's usual size."""
     network = preset.network
     trained = recognised if recognised is not None and recognised.trained else None
-    family = families.by_name(trained.family) if trained else families.default_family()
+    family = families.of(trained)
     parameters = family.adapter_parameters(
         trained.header if trained else {}, network.rank, network.conv_rank, network.unet, network.text_encoder
     )

@@ -62,8 +62,9 @@ def adapter_file(plan: Plan, step: int) -> str:
 
 def common(preset: Preset, scheduler: Mapping[str, Any]) -> Recipe:
     """What all pictures of a run share. `scheduler`: the family's own arguments for diffusers' schedulers."""
-    row = catalog.find("samplers", preset.sampling.sampler)
-    shared: Recipe = {"sampler": preset.sampling.sampler}
+    sampler = str(preset.sampling.sampler)
+    row = catalog.find("samplers", sampler)
+    shared: Recipe = {"sampler": sampler}
     if isinstance(row, catalog.Sampler):
         spaced = "ddim_uniform" if scheduler.get("timestep_spacing") == "leading" else "sgm_uniform"
         shared |= {"sampler_a1111": row.a1111, "sampler_comfyui": row.comfyui}

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from trainer.contract.families import Family, default_family, recognise
-from trainer.contract.families import by_name as family_by_name
+from trainer.contract.families import of as facts_of
 from trainer.contract.preset import describe_rule, usual_prompts, value_at
 from trainer.contract.problems import Problems
 from trainer.contract.settings import ITEMS, ByFamily, Folder, FromFolder, Item, Preset, Rule, SameAs, UsualPrompts
@@ -35,7 +35,7 @@ def rows(preset: Preset) -> list[Row]:
 def _family(preset: Preset) -> Family:
     """The model's own, where its file is still there to be looked at."""
     with suppress(Problems, OSError, ValueError):
-        return family_by_name(recognise(preset.model.path).family)
+        return facts_of(recognise(preset.model.path), preset.model.prediction)
     return default_family()
 
 

@@ -48,10 +48,13 @@ def draw(
     """One picture, (3, H, W) in [0, 1] on the CPU. `scheduler`: a diffusers scheduler of this prompt's own; `factor`:
     pixels of a latent's side. `before_step` hears of each step of the sampler, from 0, and may end it by raising.
 
-    Guidance 1 leaves the negative prompt out, and with it half of the work (arXiv 2207.12598 with w = guidance - 1)."""
+    Without a negative prompt, some families guide away from zeros. Guidance 1 leaves the negative prompt out, and with
+    it half of the work (arXiv 2207.12598 with w = guidance - 1)."""
     scheduler.set_timesteps(prompt.steps, device=device)
     latents_BCHW = start_noise(prompt, family.latent_channels, factor).to(device) * scheduler.init_noise_sigma
     guided = prompt.guidance != 1.0
+    if family.sampling.zero_negative and not prompt.negative:
+        negative = {name: torch.zeros_like(values) for name, values in positive.items()}
     conditioning = together(negative, positive) if guided else positive
     facts = same_size(prompt, 2 if guided else 1, device)
     more = _generator_for(scheduler, prompt.seed)

@@ -115,7 +115,7 @@ def _checked(task: Generating) -> tuple[Preset, Recognised]:
         "captions.max_tokens": task.max_tokens,
         "sampling.sampler": task.sampler,
     }
-    known = families.by_name(recognised.family)
+    known = families.of(recognised)
     return presets.resolve(presets.with_values(Preset(), values), known), recognised
 
 

@@ -1,6 +1,7 @@
 """Rules across settings: one row a rule, each with the setting it names and the fix it offers."""
 
 import typing
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -140,15 +141,53 @@ def test_what_is_told_but_does_not_stop(changes: dict[str, Any], path: str) -> N
 
 
 def test_the_model_must_be_of_a_family_that_is_trained_and_wanted() -> None:
-    sdxl = Recognised("SDXL", "epsilon", "single file", trained=False)
-    (problem,) = rules.check_model(resolved({"model.path": "x/big.safetensors"}), sdxl)
-    assert "SDXL, epsilon: not trained yet" in problem.why and problem.kind == "model"
-    known = Recognised("SD 1.x", "epsilon", "single file", trained=True)
-    assert (
-        rules.check_model(resolved({}), known) == rules.check_model(resolved({"model.family": "sd 1.x"}), known) == []
-    )
-    (problem,) = rules.check_model(resolved({"model.family": "SDXL"}), known)
+    flux = Recognised("Flux.1", "flow", "single file", trained=False)
+    (problem,) = rules.check_model(resolved({"model.path": "x/big.safetensors"}), flux)
+    assert "Flux.1, flow: not trained yet" in problem.why and problem.kind == "model"
+    assert rules.check_model(resolved({}), KNOWN) == []
+    assert rules.check_model(resolved({"model.family": "sd 1.x"}), KNOWN) == []
+    (problem,) = rules.check_model(resolved({"model.family": "SDXL"}), KNOWN)
     assert problem.path == "model.family"
+    not_here_yet = replace(KNOWN, header={})
+    assert rules.check_model(resolved({"model.family": "SDXL"}), not_here_yet) == []
+
+
+ALL = frozenset({"unet", "te1", "te2", "vae"})
+KNOWN = Recognised("SD 1.x", "epsilon", "single file", True, {"x": (1,)}, contents=ALL)
+
+
+@pytest.mark.parametrize(
+    ("changes", "facts", "path", "said"),
+    [
+        ({"model.prediction": "v"}, {"certain": True}, "model.prediction", "says that it predicts the noise"),
+        (
+            {"model.prediction": "epsilon"},
+            {"prediction": "v", "certain": True},
+            "model.prediction",
+            "says that it predicts the velocity",
+        ),
+        ({"model.prediction": "v"}, {}, "", ""),
+        ({"model.zero_snr": "on"}, {}, "model.zero_snr", "learns nothing from pure noise"),
+        ({"model.zero_snr": "on"}, {"prediction": "v"}, "", ""),
+        ({}, {"zero_snr": True}, "model.zero_snr", "learns nothing from pure noise"),
+        ({"model.zero_snr": "off"}, {"zero_snr": True}, "", ""),
+        ({"model.prediction": "epsilon"}, {"prediction": "v", "zero_snr": True}, "model.zero_snr", "pure noise"),
+        ({}, {"contents": ALL - {"vae"}}, "model.vae", "m.safetensors holds no VAE"),
+        ({"model.vae": "v.safetensors"}, {"contents": ALL - {"vae"}}, "", ""),
+        ({}, {"contents": ALL - {"te1"}}, "model.path", "m.safetensors holds no text encoder"),
+        ({}, {"family": "SDXL", "contents": ALL - {"te1", "te2"}}, "model.path", "holds no text encoder"),
+        ({}, {"family": "SDXL", "contents": ALL - {"te2"}}, "model.path", "only one of its two text encoders"),
+    ],
+)
+def test_what_a_model_says_of_itself_goes_before_the_settings(
+    changes: dict[str, object], facts: dict[str, Any], path: str, said: str
+) -> None:
+    found = rules.check_model(resolved({"model.path": "x/m.safetensors", **changes}), replace(KNOWN, **facts))
+    assert [problem.path for problem in found] == ([path] if path else [])
+    assert said in " ".join(problem.why for problem in found)
+    for problem in found:
+        repaired = {"model.path": "x/m.safetensors", **changes, **dict(problem.change)}
+        assert not problem.change or rules.check_model(resolved(repaired), replace(KNOWN, **facts)) == []
 
 
 def test_gpus() -> None:

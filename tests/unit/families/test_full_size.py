@@ -12,9 +12,12 @@ import torch
 from torch import Tensor
 
 from trainer.contract.families import default_family, sd1
+from trainer.contract.families.model_parts import parts_of
 from trainer.contract.problems import Problems
-from trainer.families.sd1_files import SHIPPED, from_original
+from trainer.families.files import assemble, of_original
+from trainer.families.sd1 import LAYOUT
 
+SHIPPED = LAYOUT.shipped
 GOLDEN = Path(__file__).parents[2] / "golden" / "sdscripts-sd15-r16.json"
 NOWHERE = Path("there is no such folder")
 
@@ -65,14 +68,15 @@ def test_it_is_recognised_and_counted(original: dict[str, Tensor]) -> None:
     header = {name: tuple(value.shape) for name, value in original.items()}
     golden = json.loads(GOLDEN.read_text(encoding="utf-8"))["tensors"]
     count = sum(math.prod(tensor["shape"]) for name, tensor in golden.items() if not name.endswith("alpha"))
-    assert sd1.match(header) == "text to image"
+    assert sd1.match(parts_of(header)) == "text to image"
     assert default_family().adapter_parameters(header, 16, 0, True, True) == count
     with_convolutions = default_family().adapter_parameters(header, 16, 8, True, False)
     assert with_convolutions == default_family().adapter_parameters({}, 16, 8, True, False)
 
 
 def test_it_loads_with_the_shipped_configuration(original: dict[str, Tensor]) -> None:
-    unet, text, vae = from_original("v1-5.ckpt", original, NOWHERE, torch.float16)
+    parts = assemble(LAYOUT, of_original(LAYOUT, "v1-5.ckpt", original, NOWHERE), torch.float16)
+    unet, text, vae = (parts[name] for name in ("unet", "te1", "vae"))
     sizes = [sum(value.numel() for value in part.parameters()) for part in (unet, text, vae)]
     assert sizes == [859_520_964, 123_060_480, 83_653_863]
     assert unet.config.attention_head_dim == 8 and vae.config.scaling_factor == 0.18215
@@ -83,10 +87,10 @@ def test_it_loads_with_the_shipped_configuration(original: dict[str, Tensor]) ->
 def test_clip_without_its_prefix_is_understood(original: dict[str, Tensor]) -> None:
     """Some early merges name the encoder's tensors without `text_model.`."""
     renamed = {name.replace(".transformer.text_model.", ".transformer."): value for name, value in original.items()}
-    from_original("merge.ckpt", renamed, NOWHERE, torch.float16)
+    assemble(LAYOUT, of_original(LAYOUT, "merge.ckpt", renamed, NOWHERE), torch.float16)
 
 
 def test_another_size_is_refused(original: dict[str, Tensor]) -> None:
-    wide = {**original, sd1.FIRST: torch.empty(384, 4, 3, 3, device="meta")}
+    wide = {**original, "model.diffusion_model.input_blocks.0.0.weight": torch.empty(384, 4, 3, 3, device="meta")}
     with pytest.raises(Problems, match="unusual size"):
-        from_original("wide.safetensors", wide, NOWHERE, torch.float16)
+        of_original(LAYOUT, "wide.safetensors", wide, NOWHERE)

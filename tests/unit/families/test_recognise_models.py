@@ -12,9 +12,10 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import tiny_models
 import torch
 from original_layout import tensors_of, write_single_file
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from trainer.contract.families import by_name, default_family, recognise, untrained
 from trainer.contract.families.base import read_header
@@ -89,8 +90,15 @@ def test_prediction_markers(demo_model_dir: Path, tmp_path: Path) -> None:
 
 
 SDXL = {
+    f"{MODEL}input_blocks.0.0.weight": (320, 4, 3, 3),
     f"{MODEL}input_blocks.4.1.transformer_blocks.0.attn2.to_k.weight": (640, 2048),
     f"{MODEL}label_emb.0.0.weight": (1280, 2816),
+}
+REFINER = SDXL | {
+    f"{MODEL}input_blocks.0.0.weight": (384, 4, 3, 3),
+    f"{MODEL}input_blocks.4.1.transformer_blocks.0.attn2.to_k.weight": (768, 1280),
+    f"{MODEL}input_blocks.10.0.in_layers.2.weight": (1536, 1536, 3, 3),
+    f"{MODEL}label_emb.0.0.weight": (1536, 2560),
 }
 SD2 = {
     f"{MODEL}input_blocks.0.0.weight": (320, 4, 3, 3),
@@ -108,13 +116,10 @@ SD1_INPAINT = SD2 | {
 @pytest.mark.parametrize(
     ("shapes", "said"),
     [
-        (SDXL, "SDXL, epsilon: not trained yet"),
-        (SDXL | {"v_pred": (0,)}, "SDXL, v: not trained yet"),
-        (
-            {f"{MODEL}input_blocks.4.1.transformer_blocks.0.attn2.to_k.weight": (768, 1280)},
-            "SDXL refiner, epsilon: not trained yet",
-        ),
-        (SD2, "SD 2.x, epsilon or v: not trained yet"),
+        (SDXL | {f"{MODEL}input_blocks.0.0.weight": (320, 9, 3, 3)}, "SDXL for inpainting, epsilon: not trained yet"),
+        (SDXL | {"edm_mean": (4,)}, "SDXL for EDM noise (Playground v2.5), epsilon: not trained yet"),
+        (SD2 | {f"{MODEL}input_blocks.0.0.weight": (320, 5, 3, 3)}, "SD 2.x for depth to image, v: not trained yet"),
+        (SD2 | {f"{MODEL}label_emb.0.0.weight": (1280, 2048)}, "SD 2.x for image variations (unCLIP), v"),
         (SD1_INPAINT, "SD 1.x for inpainting, epsilon: not trained yet"),
         ({f"{MODEL}joint_blocks.0.context_block.attn.qkv.weight": (6, 6)}, "SD 3 / 3.5, flow: not trained yet"),
         ({"double_blocks.0.img_attn.norm.key_norm.scale": (128,), "img_in.weight": (8, 8)}, "Flux.1, flow"),
@@ -135,7 +140,93 @@ def test_other_families_are_named(tmp_path: Path, shapes: dict[str, tuple[int, .
     assert not found.trained
     problem = str(untrained(str(file), found))
     assert problem.startswith(f"model.path: x.safetensors is {said}"), problem
-    assert "choose a Stable Diffusion 1.x model" in problem
+    assert "choose a Stable Diffusion 1.x, 2.x or XL model" in problem
+
+
+def test_the_refiner_is_refused_with_its_reason(tmp_path: Path) -> None:
+    """Its structure, and what ComfyUI knows it by: the width of its only text."""
+    bare = {f"{MODEL}input_blocks.4.1.transformer_blocks.0.attn2.to_k.weight": (768, 1280)}
+    for shapes in (REFINER, bare):
+        file = write(tmp_path / "r.safetensors", shapes)
+        found = recognise(str(file))
+        assert (found.family, found.trained) == ("SDXL refiner", False)
+        problem = str(untrained(str(file), found))
+        assert "only finishes pictures that another model has begun" in problem
+        assert "choose the SDXL base model" in problem
+
+
+@pytest.mark.parametrize(
+    ("shapes", "metadata", "family", "prediction", "zero_snr", "certain"),
+    [
+        (SDXL, {}, "SDXL", "epsilon", False, False),
+        (SDXL | {"v_pred": (0,)}, {}, "SDXL", "v", False, True),
+        (SDXL | {"v_pred": (0,), "ztsnr": (0,)}, {}, "SDXL", "v", True, True),
+        (SDXL, {"modelspec.prediction_type": "epsilon"}, "SDXL", "epsilon", False, True),
+        (SD2, {}, "SD 2.x", "v", False, False),
+        (SD2, {"modelspec.architecture": "stable-diffusion-v2-768-v"}, "SD 2.x", "v", False, True),
+        (SD2, {"modelspec.architecture": "stable-diffusion-v2-512"}, "SD 2.x", "epsilon", False, True),
+        (SD2, {"modelspec.prediction_type": "epsilon"}, "SD 2.x", "epsilon", False, True),
+    ],
+)
+def test_a_file_says_what_it_predicts(
+    tmp_path: Path,
+    shapes: dict[str, tuple[int, ...]],
+    metadata: dict[str, str],
+    family: str,
+    prediction: str,
+    zero_snr: bool,
+    certain: bool,
+) -> None:
+    """The markers are those of NoobAI-XL's v-prediction files; modelspec as sd-scripts writes it."""
+    found = recognise(str(write(tmp_path / "m.safetensors", shapes, metadata)))
+    assert (found.family, found.prediction, found.trained) == (family, prediction, True)
+    assert (found.zero_snr, found.certain) == (zero_snr, certain)
+
+
+@pytest.mark.parametrize("row", tiny_models.ROWS, ids=lambda row: row.id)
+def test_every_kind_of_model_is_recognised_in_every_form(row: tiny_models.Row, tmp_path: Path) -> None:
+    folder = tiny_models.build(row, tmp_path / "m")
+    forms = [folder, tiny_models.single_file(row, folder, tmp_path / "one.safetensors")]
+    forms += [tiny_models.single_file(row, folder, tmp_path / "two.ckpt")]
+    half = {name: value.half() for name, value in load_file(forms[1]).items()}
+    save_file(half, tmp_path / "half.safetensors")
+    parts = by_name(row.family).parts
+    keys = [layer.key for layer in by_name(row.family).layers(recognise(str(folder)).header)]
+    assert len(keys) == len(set(keys)) > 100
+    for form in [*forms, tmp_path / "half.safetensors"]:
+        found = recognise(str(form))
+        said = row.prediction if row.markers or "half" not in form.name or row.family != "SD 2.x" else "v"
+        assert (found.family, found.prediction, found.zero_snr) == (row.family, said, row.zero_snr), form
+        assert found.contents == set(parts)
+        assert [layer.key for layer in by_name(row.family).layers(found.header)] == keys
+
+
+def test_what_a_single_file_lacks_may_lie_beside_it(tmp_path: Path) -> None:
+    folder = tiny_models.build(tiny_models.SDXL, tmp_path / "whole")
+    tensors = load_file(tiny_models.single_file(tiny_models.SDXL, folder, tmp_path / "m.safetensors"))
+    bare = {name: value for name, value in tensors.items() if name.startswith("model.diffusion_model.")}
+    save_file(bare, tmp_path / "bare.safetensors")
+    assert recognise(str(tmp_path / "bare.safetensors")).contents == {"unet"}
+    folder.rename(tmp_path / "bare")
+    assert recognise(str(tmp_path / "bare.safetensors")).contents == {"unet", "te1", "te2", "vae"}
+
+
+def test_shards_count_as_one_part_and_a_missing_one_is_named(tmp_path: Path) -> None:
+    """As diffusers saves what is larger than 10 GB."""
+    folder = tiny_models.build(tiny_models.SDXL, tmp_path / "m")
+    whole = recognise(str(folder))
+    weights = folder / "unet" / "diffusion_pytorch_model.safetensors"
+    tensors = load_file(weights)
+    names = [f"diffusion_pytorch_model-0000{i}-of-00002.safetensors" for i in (1, 2)]
+    halves = [dict(list(tensors.items())[i::2]) for i in (0, 1)]
+    for name, half in zip(names, halves):
+        save_file(half, folder / "unet" / name)
+    index = {"weight_map": {key: name for name, half in zip(names, halves) for key in half}}
+    weights.with_name(weights.name + ".index.json").write_text(json.dumps(index))
+    weights.unlink()
+    assert recognise(str(folder)).header == whole.header
+    (folder / "unet" / names[1]).unlink()
+    assert f"lacks {names[1]}" in refusal(folder)
 
 
 @pytest.mark.parametrize(
@@ -185,14 +276,15 @@ def test_a_damaged_pickle_is_an_error_not_a_crash(demo_model_dir: Path, tmp_path
 
 
 def test_folders_of_other_families(tmp_path: Path) -> None:
-    (tmp_path / "model_index.json").write_text(json.dumps({"_class_name": "StableDiffusionXLPipeline"}))
+    (tmp_path / "model_index.json").write_text(json.dumps({"_class_name": "FluxPipeline"}))
     found = recognise(str(tmp_path))
-    assert (found.family, found.trained) == ("SDXL", False)
+    assert (found.family, found.trained) == ("Flux.1", False)
 
 
 def test_a_hub_id_that_is_not_cached_is_a_guess() -> None:
     found = recognise("nobody/there-is-no-such-model")
     assert (found.family, found.layout, found.header) == ("SD 1.x", "diffusers", {})
+    assert recognise("nobody/some-sdxl-model").family == "SDXL"
 
 
 def test_adapter_size_of_a_standard_model_is_that_of_the_golden_file() -> None:

@@ -11,8 +11,7 @@ from torch import nn
 
 from trainer.contract.families import default_family
 from trainer.contract.problems import Problems
-from trainer.families.sd1 import StableDiffusion1
-from trainer.families.sd1_files import SHIPPED
+from trainer.families.sd1 import LAYOUT, StableDiffusion1
 from trainer.networks.lora import LoRA, initial_down, merge_into
 from trainer.parts import Target
 
@@ -206,8 +205,8 @@ def full_size() -> StableDiffusion1:
 
     family = StableDiffusion1()
     with torch.device("meta"):
-        unet = json.loads((SHIPPED / "unet" / "config.json").read_text(encoding="utf-8"))
-        text = json.loads((SHIPPED / "text_encoder" / "config.json").read_text(encoding="utf-8"))
+        unet = json.loads((LAYOUT.shipped / "unet" / "config.json").read_text(encoding="utf-8"))
+        text = json.loads((LAYOUT.shipped / "text_encoder" / "config.json").read_text(encoding="utf-8"))
         family.parts["unet"] = UNet2DConditionModel.from_config(unet)
         family.parts["te1"] = CLIPTextModel(CLIPTextConfig(**text))
     return family

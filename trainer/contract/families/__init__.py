@@ -1,7 +1,17 @@
 """The torch-free half of each model family: how a file is recognised, sizes, defaults, names."""
 
-from .base import Family, Recognised
+from .base import Family, Layer, Recognised
 
-__all__ = ["Family", "Recognised", "by_name", "default_family", "recognise", "untrained"]
+__all__ = [
+    "Family",
+    "Layer",
+    "Recognised",
+    "by_name",
+    "default_family",
+    "of",
+    "of_header",
+    "recognise",
+    "untrained",
+]
 
-from .recognise import by_name, default_family, recognise, untrained
+from .recognise import by_name, default_family, of, of_header, recognise, untrained

@@ -18,8 +18,9 @@ class Recognised:
     """What a checkpoint is. `trained` is False for a family that we know by sight but do not train yet.
 
     `layout`: "diffusers" (a folder) or "single file". `prediction`: "epsilon" or "v"; `zero_snr`: its noising ends in
-    pure noise. `contents`: which parts are there ("unet", "te1", "te2", "vae"). `header`: the tensors of the U-Net or
-    transformer, and of the text encoders and VAE where they are in the same file."""
+    pure noise; `certain`: the model says so itself, it is not only what is usual in its family. `contents`: which parts
+    are there ("unet", "te1", "te2", "vae"). `header`: the tensors of the U-Net or transformer and of the text encoders;
+    empty for a model of the hub that is not on this machine yet."""
 
     family: str
     prediction: str
@@ -28,6 +29,7 @@ class Recognised:
     header: Header = field(default_factory=dict)
     zero_snr: bool = False
     contents: frozenset[str] = frozenset()
+    certain: bool = False
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,21 @@ class Family(Protocol):
         ...
 
     @property
+    def takes_clip_skip(self) -> bool:
+        """Whether `captions.clip_skip` has any effect."""
+        ...
+
+    @property
+    def both_predictions(self) -> bool:
+        """Whether models that predict the noise and such that predict v are both usual."""
+        ...
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """What a complete model of the family has: "unet", "te1" (and "te2"), "vae"."""
+        ...
+
+    @property
     def blocks(self) -> tuple[str, ...]:
         """Names of the U-Net's blocks as sd-scripts counts them: 25 for SD 1.x and 2.x, 23 for SDXL."""
         ...
@@ -89,9 +106,17 @@ class Family(Protocol):
         """Index in `blocks` of an adapter key's layer; -1 for what is in none (text encoders)."""
         ...
 
+    def suited(self, prediction: str) -> Family:
+        """The facts of a model of this family that predicts "epsilon" or "v"."""
+        ...
+
     def layers(self, header: Header) -> list[Layer]:
         """Every layer that an adapter may train on a model with these tensors, in the order of the file, under Kohya's
         keys (an empty header: the family's standard size; text encoders that the header lacks: their standard size)."""
+        ...
+
+    def adapter_parameters(self, header: Header, rank: int, conv_rank: int, unet: bool, text_encoder: bool) -> int:
+        """Trained values of a plain LoRA."""
         ...
 
 

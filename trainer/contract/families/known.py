@@ -31,9 +31,6 @@ KNOWN: tuple[Fingerprint, ...] = (
     Fingerprint("SDXL refiner", "epsilon", ("conditioner.embedders.0.model.transformer.resblocks.9.mlp.c_proj.bias",)),
     Fingerprint("SDXL refiner", "epsilon", ("input_blocks.4.1.transformer_blocks.0.attn2.to_k.weight",), 1280),
     Fingerprint("Playground v2.5", "EDM", ("edm_mean", "input_blocks.4.1.transformer_blocks.0.attn2.to_k.weight")),
-    Fingerprint("SDXL", "epsilon", ("input_blocks.4.1.transformer_blocks.0.attn2.to_k.weight", "label_emb.0.0.weight")),
-    Fingerprint("SDXL", "epsilon", ("conditioner.embedders.1.model.transformer.resblocks.9.mlp.c_proj.bias",)),
-    Fingerprint("SD 2.x", "epsilon or v", ("input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight",), 1024),
     Fingerprint("SD x4 upscaler", "v", ("input_blocks.10.0.skip_connection.bias", "label_emb.weight")),
     Fingerprint("SD 3 / 3.5", "flow", ("joint_blocks.0.context_block.attn.qkv.weight",)),
     Fingerprint("SD 3 / 3.5", "flow", ("joint_blocks.0.context_block.adaLN_modulation.1.bias",)),
@@ -70,7 +67,6 @@ KNOWN: tuple[Fingerprint, ...] = (
 
 # `_class_name` of a diffusers folder, by what it begins with; longer names first.
 PIPELINES: tuple[tuple[str, str, str], ...] = (
-    ("StableDiffusionXL", "SDXL", "epsilon"),
     ("StableDiffusion3", "SD 3 / 3.5", "flow"),
     ("Flux2", "Flux.2", "flow"),
     ("Flux", "Flux.1", "flow"),
