@@ -24,7 +24,8 @@ _TEXT = re.compile(r"encoder\.layers\.\d+\.(?:self_attn\.(?:q|k|v|out)_proj|mlp\
 class Size:
     """Of the model that a family was published as. `widths`: of the U-Net's levels; `depths`: transformer blocks of
     each level's attention (0: it has none), `middle` those in the middle; `context`: width of the text; `linear`:
-    whether the attention's projections are linear layers, not 1x1 convolutions. `encoders`: part, width and layers of each."""
+    whether the attention's projections are linear layers, not 1x1 convolutions. `encoders`: part, width and layers of
+    each."""
 
     widths: tuple[int, ...]
     depths: tuple[int, ...]
