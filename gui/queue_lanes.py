@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterable
-from functools import lru_cache
 from pathlib import Path
 
+from gui import device
 from gui.jobs import AT_WORK
 from gui.waiting import Entry, Queue
 from gui.watch import Row, Watcher, preset_of
@@ -20,18 +20,6 @@ from trainer.contract.problems import Problems
 from trainer.contract.rundir import RunDir
 
 Lanes = frozenset[str]
-
-
-@lru_cache(maxsize=1)
-def nvidia_gpus() -> int:
-    """How many there are, without torch."""
-    try:
-        import pynvml
-
-        pynvml.nvmlInit()
-        return int(pynvml.nvmlDeviceGetCount())
-    except Exception:  # no driver, no library, no permission: all mean that there is none to be used
-        return 0
 
 
 def lanes_of(gpus: str) -> Lanes:
@@ -45,7 +33,7 @@ def lanes_of(gpus: str) -> Lanes:
         return frozenset(str(int(name)) if name.isdecimal() else name for name in names)
     visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")[0].strip()
     first = str(int(visible)) if visible.isdecimal() else "0"
-    return frozenset({first} if nvidia_gpus() else {first, "cpu"})
+    return frozenset({first} if device.gpus() else {first, "cpu"})
 
 
 def words(gpus: str) -> str:

@@ -8,7 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from gui import jobs, queue_card, queue_lanes
+from gui import device, jobs, queue_card
 from gui.watch import Row, Watcher, preset_of
 from trainer.contract import catalog, families, tasks
 from trainer.contract.events import Sampled, read
@@ -107,7 +107,7 @@ def usual() -> dict[str, Any]:
         "steps": str(known.get("sampling.steps", 25)),
         "guidance": f"{known.get('sampling.guidance', 7):g}",
         "sampler": Preset().sampling.sampler,
-        "precision": "fp16" if queue_lanes.nvidia_gpus() else "float",
+        "precision": "fp16" if device.gpus() else "float",
     }
 
 

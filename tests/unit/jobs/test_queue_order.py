@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gui import queue_lanes, waiting
+from gui import device, queue_lanes, waiting
 from gui.jobs import ROOT
 from gui.waiting import EDITS, Entry, Queue
 from trainer.contract import preset as presets
@@ -156,11 +156,11 @@ def test_processes_that_add_at_the_same_time_lose_nothing(tmp_path: Path) -> Non
 
 
 def test_devices_as_people_say_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(queue_lanes, "nvidia_gpus", lambda: 2)
+    monkeypatch.setattr(device, "gpus", lambda: (("a GPU", 2**34),) * 2)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     assert queue_lanes.lanes_of("auto") == {"0"} and queue_lanes.lanes_of("0, 2") == {"0", "2"}
     assert queue_lanes.lanes_of("cpu,cpu") == {"cpu"} and queue_lanes.lanes_of("nonsense") == {"0"}
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1,0")
     assert queue_lanes.lanes_of("auto") == {"1"} and queue_lanes.words("auto") == "GPU 1"
-    monkeypatch.setattr(queue_lanes, "nvidia_gpus", lambda: 0)
+    monkeypatch.setattr(device, "gpus", tuple)
     assert queue_lanes.lanes_of("auto") >= {"cpu"}, "without an NVIDIA GPU it may well be the CPU"
