@@ -2,12 +2,7 @@
    names one setting. All text enters by textContent. */
 (() => {
   "use strict";
-  const make = (tag, cls, text) => {
-    const node = document.createElement(tag);
-    if (cls) node.className = cls;
-    if (text !== undefined) node.textContent = text;
-    return node;
-  };
+  const { make } = window.loratory;
 
   function computer(element, server) {
     const form = element.querySelector(".computer-form") || element;

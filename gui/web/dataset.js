@@ -5,12 +5,7 @@
   const PATIENCE_MS = 180000;
   const all = (selector, root = document) => [...root.querySelectorAll(selector)];
   const one = (selector) => document.querySelector(`#studio-main ${selector}`) || document.querySelector(`#studio-opening ${selector}`);
-  const make = (tag, cls, text) => {
-    const node = document.createElement(tag);
-    if (cls) node.className = cls;
-    if (text !== undefined) node.textContent = text;
-    return node;
-  };
+  const { make } = window.loratory;
   const named = (name, says) => {  // a line about a file: its name is the user's, what is said of it is ours
     const line = make("li"), file = make("span", "", name);
     file.setAttribute("translate", "no");

@@ -3,12 +3,7 @@
 (() => {
   "use strict";
   const FIELD = "f-model-path", LIST = "model-options";
-  const make = (tag, cls, text) => {
-    const node = document.createElement(tag);
-    if (cls) node.className = cls;
-    if (text !== undefined) node.textContent = text;
-    return node;
-  };
+  const { make } = window.loratory;
   const own = (node) => { node.setAttribute("translate", "no"); return node; };
   const field = () => document.getElementById(FIELD);
   const input = () => field()?.querySelector("input, textarea");

@@ -4,12 +4,7 @@
 (() => {
   "use strict";
   const PAUSE_MS = 450;
-  const make = (tag, cls, text) => {
-    const node = document.createElement(tag);
-    if (cls) node.className = cls;
-    if (text !== undefined) node.textContent = text;
-    return node;
-  };
+  const { make } = window.loratory;
 
   /* What the reader has opened stays open when the area is drawn anew. */
   function folds(element) {

@@ -3,12 +3,7 @@
    HTML comes from the server, which escapes all that is not its own; everything else enters by textContent. */
 (() => {
   "use strict";
-  const make = (tag, cls, text) => {
-    const node = document.createElement(tag);
-    if (cls) node.className = cls;
-    if (text !== undefined) node.textContent = text;
-    return node;
-  };
+  const { make } = window.loratory;
 
   /* ---- areas ---- */
   const opened = new Set(), shut = new Set();
