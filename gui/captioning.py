@@ -172,18 +172,8 @@ def shown(row: Row, run: RunDir, view: RunView, asked: bool) -> str:
         f'<div class="try-head" role="status">{panels.state_mark(row.state.state)}<span class="line">'
         f'{escape(line)}</span><span class="moves">{moves}</span></div>'
     )
-    return head + _bar(view, alive) + _failed(view) + _rows(found)
-
-
-def _bar(view: RunView, alive: bool) -> str:
-    done, of = view.progress
-    if not alive or not of:
-        return ""
-    share = 100 * done / of
-    return (
-        '<div class="progress"><div class="bar running" role="progressbar" aria-label="captioning" aria-valuemin="0" '
-        f'aria-valuemax="100" aria-valuenow="{share:.0f}"><i style="width:{share:.1f}%"></i></div></div>'
-    )
+    bar = panels.task_bar(view, "captioning") if alive else ""
+    return head + bar + _failed(view) + _rows(found)
 
 
 def _failed(view: RunView) -> str:

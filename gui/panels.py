@@ -69,6 +69,18 @@ def progress(state: RunState, view: RunView, waiting: Iterable[str], seconds: fl
     return f'<div class="progress"><div class="title">{title}</div>{bar}{under}{_figures(view, state)}</div>'
 
 
+def task_bar(view: RunView, doing: str) -> str:
+    """How much of a task is done; "" before it has said how much there is. `doing`: the bar's name."""
+    done, of = view.progress
+    if not of:
+        return ""
+    share = 100 * done / of
+    return (
+        f'<div class="progress"><div class="bar running" role="progressbar" aria-label="{doing}" aria-valuemin="0" '
+        f'aria-valuemax="100" aria-valuenow="{share:.0f}"><i style="width:{share:.1f}%"></i></div></div>'
+    )
+
+
 def _line(state: RunState, view: RunView, waiting: Iterable[str]) -> str:
     """What is going on, in words."""
     if state.state not in ("starting", "running"):

@@ -33,21 +33,9 @@ def head(row: Row, made: Generating | None, view: RunView, asked: bool) -> str:
     line = "stopping, what is drawn stays" if asked and alive else view.phase if alive else row.state.cause
     title = f'{panels.state_mark(row.state.state)}<span class="line">{escape(line)}</span>'
     tail = f'<span class="quiet">{panels.when(row.state.created)} · {duration(row.seconds)}</span>'
-    bar = _bar(view) if alive else ""
+    bar = panels.task_bar(view, "drawing") if alive else ""
     return f'<div class="try-head" role="status">{title}{tail}<span class="moves">{buttons}</span></div>{bar}' + _wrong(
         view
-    )
-
-
-def _bar(view: RunView) -> str:
-    """How much of the sampler's steps is done."""
-    done, of = view.progress
-    if not of:
-        return ""
-    share = 100 * done / of
-    return (
-        '<div class="progress"><div class="bar running" role="progressbar" aria-label="drawing" aria-valuemin="0" '
-        f'aria-valuemax="100" aria-valuenow="{share:.0f}"><i style="width:{share:.1f}%"></i></div></div>'
     )
 
 
