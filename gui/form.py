@@ -6,6 +6,7 @@ always in the page.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -96,8 +97,9 @@ def tier_of(group: Group) -> str:
     return min((BY_PATH[path].setting.tier for path in group.paths), key=order.index)
 
 
-def build() -> dict[str, gr.components.Component]:
-    """Lay the groups out and return the component of each setting."""
+def build(before: Mapping[str, Callable[[], object]]) -> dict[str, gr.components.Component]:
+    """Lay the groups out and return the component of each setting. `before`: what else is laid out, by the setting that
+    it stands in front of."""
     shown = fill(Preset())
     fields: dict[str, gr.components.Component] = {}
     for group in groups():
@@ -108,6 +110,8 @@ def build() -> dict[str, gr.components.Component]:
             gr.HTML(_heading(group), elem_classes="group-title", js_on_load=None)
             with gr.Row(elem_classes="fields"):
                 for path in group.paths:
+                    if path in before:
+                        before[path]()
                     fields[path] = component(BY_PATH[path], shown[path])
             if group.id == "g-images":
                 gr.HTML('<div id="captions-choice"></div>', elem_id="captions-card", js_on_load=None)
@@ -156,6 +160,11 @@ _EXAMPLES = {
     "model.path": "a .safetensors file, a diffusers folder, or a hub id such as name/model",
     "captions.trigger": "a word that the model does not know yet",
     "optimizer.args": "betas = [0.9, 0.99]\neps = 1e-8",
+    "network.args": "factor = 8",
+    "network.block_ranks": "8, 8, 8 … a number a block",
+    "network.down_rates": "cosine+0.25, or a number a block",
+    "network.up_rates": "cosine+0.25, or a number a block",
+    "model.adapters": "style.safetensors @ 0.8",
 }
 
 
@@ -193,12 +202,17 @@ def _lines(item: Item, shown: Any, common: dict[str, Any]) -> gr.components.Comp
     return gr.Textbox(value=shown, placeholder=_placeholder(item), lines=3, max_lines=12, **common)
 
 
-def _folders(item: Item, shown: Any, common: dict[str, Any]) -> gr.components.Component:
+def _numbers(item: Item, shown: Any, common: dict[str, Any]) -> gr.components.Component:
+    common["html_attributes"] = gr.InputHTMLAttributes(spellcheck=False, autocorrect="off")
+    return gr.Textbox(value=shown, placeholder=_placeholder(item), lines=1, max_lines=4, **common)
+
+
+def _rows(item: Item, shown: Any, common: dict[str, Any]) -> gr.components.Component:
     return gr.HTML(
         value=shown,
         label=common["label"],
-        html_template='<div class="folder-rows"></div>',
-        js_on_load="window.loratory.folderRows(element, props, trigger, watch); /* 'input' */",
+        html_template='<div class="table-rows"></div>',
+        js_on_load=f"window.loratory.tableRows('{kind(item)}', element, props, trigger, watch); /* 'input' */",
         elem_id=common["elem_id"],
         elem_classes=common["elem_classes"],
     )
@@ -211,6 +225,8 @@ _MAKERS = {
     "decimal": _decimal,
     "text": _text,
     "lines": _lines,
+    "numbers": _numbers,
     "table": _lines,
-    "folders": _folders,
+    "folders": _rows,
+    "rules": _rows,
 }

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import re
 import tomllib
+import typing
 from collections.abc import Mapping
 from typing import Any, Literal
 
 from trainer.contract import catalog
 from trainer.contract.preset import value_at, with_values
 from trainer.contract.problems import Problem, Problems
-from trainer.contract.settings import BY_PATH, ITEMS, Folder, Item, Preset, Rule
+from trainer.contract.settings import BY_PATH, ITEMS, Folder, Item, LayerRule, Preset, Rule
 
-Kind = Literal["switch", "choice", "whole", "decimal", "text", "lines", "table", "folders"]
+Kind = Literal["switch", "choice", "whole", "decimal", "text", "lines", "numbers", "table", "folders", "rules"]
 Shown = Any
 """What a component holds: text, bool, a number, None, or a list of rows."""
 
@@ -25,14 +26,16 @@ _KINDS: dict[Any, Kind] = {bool: "switch", int: "whole", float: "decimal", str: 
 
 def kind(item: Item) -> Kind:
     """How the setting is shown: by its type, and by what its declaration says of it."""
-    if item.setting.widget == "rows":
-        return "folders"
+    if item.row is not None:
+        return "folders" if item.row is Folder else "rules"
     follows_rule = isinstance(item.default, Rule)
     if item.options or item.setting.choices or (item.type is bool and follows_rule):
         return "choice"
     if item.type in _KINDS:
         return _KINDS[item.type]
-    return "table" if "dict" in str(item.type) else "lines"
+    if typing.get_origin(item.type) is dict:
+        return "table"
+    return "lines" if typing.get_args(item.type) == (str,) else "numbers"
 
 
 def choices(item: Item) -> list[str]:
@@ -57,26 +60,39 @@ def show(item: Item, value: Any) -> Shown:
     how = kind(item)
     if isinstance(value, Rule):
         return {"whole": None, "folders": []}.get(how, "")
-    if how == "folders":
-        return [_row(folder) for folder in value]
+    if how in ("folders", "rules"):
+        return [_row(folder) if isinstance(folder, Folder) else _rule(folder) for folder in value]
     if how == "choice":
         return ("on" if value else "off") if isinstance(value, bool) else str(value)
     if how == "decimal":
         return number_text(value)
     if how == "lines":
-        return "\n".join(value) if value else NO_LINES
+        return "\n".join(value) if value or not isinstance(item.default, Rule) else NO_LINES
+    if how == "numbers":
+        return ", ".join(number_text(number) for number in value)
     if how == "table":
         return "\n".join(f"{name} = {_toml(part)}" for name, part in value.items())
     return value
 
 
 NO_LINES = "# none"
-"""How an empty list shows, since a blank field follows the default."""
+"""How an empty list shows where a blank field follows a rule."""
 
 
-def _row(folder: Folder) -> dict[str, str]:
-    repeats = "" if isinstance(folder.repeats, Rule) else str(folder.repeats)
-    return {"path": folder.path, "repeats": repeats, "trigger": folder.trigger}
+def _row(folder: Folder) -> dict[str, Any]:
+    return {
+        "path": folder.path,
+        "repeats": "" if isinstance(folder.repeats, Rule) else str(folder.repeats),
+        "trigger": folder.trigger,
+        "weight": "" if folder.weight == 1 else number_text(folder.weight),
+        "regularisation": folder.regularisation,
+        "mask": folder.mask,
+    }
+
+
+def _rule(rule: LayerRule) -> dict[str, Any]:
+    numbers = {name: getattr(rule, name) for name in ("rank", "alpha", "rate")}
+    return {"match": rule.match, **{name: "" if n is None else number_text(n) for name, n in numbers.items()}}
 
 
 def _toml(value: Any) -> str:
@@ -141,6 +157,17 @@ def _read_lines(item: Item, shown: Shown) -> Any:
     return [line for line in lines if line and not line.startswith("#")]
 
 
+def _read_numbers(item: Item, shown: Shown) -> Any:
+    return [_number(item.path, text) for text in re.split(r"[\s,;]+", str(shown or "")) if text]
+
+
+def _number(path: str, text: str) -> int | float:
+    try:
+        return int(text) if re.fullmatch(r"[+-]?\d+", text) else float(text)
+    except ValueError:
+        raise Problems([Problem(path, f"{text!r} is not a number", "write numbers with commas between them")]) from None
+
+
 def _read_table(item: Item, shown: Shown) -> Any:
     values: dict[str, Any] = {}
     for line in str(shown or "").split("\n"):
@@ -169,15 +196,37 @@ def _read_folders(item: Item, shown: Shown) -> Any:
     rows = []
     for given in shown or []:
         row: dict[str, Any] = {
-            "path": str(given.get("path") or "").strip(),
-            "trigger": str(given.get("trigger") or "").strip(),
+            "path": _cell(given, "path"),
+            "trigger": _cell(given, "trigger"),
         }
-        repeats = str(given.get("repeats") or "").strip()
-        if repeats:
-            row["repeats"] = int(repeats) if repeats.isdecimal() else repeats
-        if row["path"] or repeats or row["trigger"]:
+        row |= {name: _number_or_text(text) for name in ("repeats", "weight") if (text := _cell(given, name))}
+        row |= {"regularisation": True} if given.get("regularisation") is True else {}
+        row |= {"mask": mask} if (mask := _cell(given, "mask")) else {}
+        if any(row.values()):
             rows.append(row)
     return rows
+
+
+def _read_rules(item: Item, shown: Shown) -> Any:
+    rows = []
+    for given in shown or []:
+        row: dict[str, Any] = {"match": match} if (match := _cell(given, "match")) else {}
+        row |= {name: _number_or_text(text) for name in ("rank", "alpha", "rate") if (text := _cell(given, name))}
+        if row:
+            rows.append(row)
+    return rows
+
+
+def _cell(given: Mapping[str, Any], name: str) -> str:
+    return str(given.get(name) or "").strip()
+
+
+def _number_or_text(text: str) -> int | float | str:
+    """A cell's number; what is none stays as it is and is refused with its name."""
+    try:
+        return int(text) if text.isdecimal() else float(text.replace(",", "."))
+    except ValueError:
+        return text
 
 
 _READERS = {
@@ -187,8 +236,10 @@ _READERS = {
     "decimal": _read_number,
     "text": _read_text,
     "lines": _read_lines,
+    "numbers": _read_numbers,
     "table": _read_table,
     "folders": _read_folders,
+    "rules": _read_rules,
 }
 
 

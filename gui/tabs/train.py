@@ -61,7 +61,7 @@ def build(shared: Shared) -> None:
     context, draft = shared.context, gr.State(Draft())
     with gr.Row(elem_id="train"):
         with gr.Column(elem_id="left", scale=7):
-            fields = form.build()
+            fields = form.build({})
             model_field.build(shared, fields["model.path"])
         with gr.Column(elem_id="right", scale=4):
             right = _right_column()

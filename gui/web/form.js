@@ -16,7 +16,7 @@
      labelled, and its words for a part of the input's name. */
   function addName(field, label) {
     label.id ||= `${field.id}-name`;
-    const input = inputOf(field), several = field.querySelector(".folder-rows") || input?.type === "radio";
+    const input = inputOf(field), several = field.querySelector(".table-rows") || input?.type === "radio";
     const named = several ? field : input;
     if (several) field.setAttribute("role", input?.type === "radio" ? "radiogroup" : "group");
     if (named && named.getAttribute("aria-labelledby") !== label.id) named.setAttribute("aria-labelledby", label.id);
@@ -43,7 +43,7 @@
     label.after(help);
     const input = inputOf(field);
     if (input && !input.getAttribute("aria-describedby")) {
-      const note = make("span", "unseen", about.help);
+      const note = at(`${field.id}-help`) || make("span", "unseen", about.help);
       note.id = `${field.id}-help`;
       field.append(note);
       input.setAttribute("aria-describedby", note.id);
@@ -151,19 +151,22 @@
     marks.append(reset);
   }
 
-  /* Which fields the tier shows. */
+  /* Which fields the tier shows, and what stands beside them. */
+  const tierOf = (part) => TIERS.findIndex((tier) => part.classList.contains(`tier-${tier}`));
   function look() {
     const allowed = TIERS.indexOf(L.tierNow());
     document.querySelectorAll(".group").forEach((group) => {
       let seen = 0;
       group.querySelectorAll(".field").forEach((field) => {
         if (!HELP[field.id]) return;
-        const fits = TIERS.findIndex((tier) => field.classList.contains(`tier-${tier}`)) <= allowed;
+        const fits = tierOf(field) <= allowed;
         field.classList.toggle("unseen-field", !fits);
         seen += fits ? 1 : 0;
       });
+      group.querySelectorAll(".beside-fields").forEach((part) => part.classList.toggle("unseen-field", tierOf(part) > allowed));
       group.classList.toggle("unseen-field", seen === 0);
     });
+    at("train")?.setAttribute("data-tier", L.tierNow());
   }
 
   /* ---- beside Start, and after a button's deed ---- */
@@ -199,6 +202,8 @@
     tellDone();
     L.showDense();
     L.drawCaptions?.(said.captions);
+    L.drawBlocks?.(said.blocks);
+    L.drawRules?.(said.rules);
     look();
   }
 
@@ -244,7 +249,8 @@
   /* Gradio draws its components when it likes: fields that come or are redrawn are dressed again. */
   let due = 0;
   const soon = () => { if (!due) due = requestAnimationFrame(() => { due = 0; dressAll(); }); };
-  const OURS = ".note, .help, .unseen, .tip, .folder-row, .reset, .marks, .holds, #done, #captions-choice, #search-hits";
+  L.redress = soon;
+  const OURS = ".note, .help, .unseen, .tip, .table-row, .blocks, .reset, .marks, .holds, #done, #captions-choice, #search-hits";
   function begin() {
     document.body.append(done);
     new MutationObserver((changes) => {

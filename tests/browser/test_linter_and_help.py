@@ -29,7 +29,7 @@ def make(folder: Path) -> Path:
 def test_check_look_fix_undo(page: Page, served: Served, tmp_path: Path) -> None:
     folder = make(tmp_path / "pictures")
     page.goto(served.url)
-    page.locator(".folder-row [name=path]").first.fill(str(folder))
+    page.locator(".folders-row [name=path]").first.fill(str(folder))
     expect(page.locator("#plan")).to_contain_text("1 of 17 images", timeout=15_000)
     page.get_by_role("tab", name="Dataset").click()
     if not page.locator("#lint-begin").is_visible():

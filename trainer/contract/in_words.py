@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from .problems import Problem
-from .settings import BY_PATH, Folder
+from .settings import BY_PATH, ROWS
 
 _PATHS = re.compile(rf"\b({'|'.join(sorted(map(re.escape, BY_PATH), key=len, reverse=True))})\b(?![.\w])")
 
@@ -16,14 +16,15 @@ def in_words(text: str) -> str:
 
 
 def label_of(path: str) -> str:
-    """What the form calls the setting at `path`; a folder's column is called by the folders' label."""
+    """What the form calls the setting at `path`; a row's column is called by its table's label."""
     item = BY_PATH.get(".".join(path.split(".")[:2]))
     return item.setting.label if item else path
 
 
 def has_field(path: str) -> bool:
     """Whether the form has a field for what is at `path`."""
-    return path in BY_PATH or path.removeprefix("dataset.folders.") in Folder.model_fields
+    setting, _, column = path.rpartition(".")
+    return path in BY_PATH or (setting in ROWS and column in ROWS[setting].model_fields)
 
 
 def said(problem: Problem) -> str:

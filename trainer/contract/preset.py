@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
+import re
 import textwrap
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -18,9 +19,13 @@ from .families import Family
 from .preset_faults import from_pydantic, known_only, unknown_name, unknown_names, version_problems
 from .problems import Problem, Problems
 from .settings import BY_PATH, ITEMS, ByFamily, Folder, FromFolder, Item, Preset, Rule, SameAs, UsualPrompts
+from .settings.base import Section
 
 MAYBE_HUB = ("model.path", "model.vae", "validation.likeness_model")
 """Settings that name a file, a folder or a model of the hub."""
+
+TRIGGER = "{trigger}"
+"""What stands for the trigger word in a sample prompt."""
 
 Values = dict[str, dict[str, Any]]
 """Section -> key -> plain value."""
@@ -120,8 +125,8 @@ def to_values(preset: Preset) -> Values:
 def _plain(value: Any) -> Any:
     if isinstance(value, list):
         return [_plain(item) for item in value]
-    if isinstance(value, Folder):
-        return {name: part for name, part in value if not isinstance(part, Rule)}
+    if isinstance(value, Section):
+        return {name: part for name, part in value if part is not None and not isinstance(part, Rule)}
     return value
 
 
@@ -187,9 +192,19 @@ def resolve(preset: Preset, family: Family) -> Preset:
     first = with_values(preset, changes)
     same = {i.path: _followed(first, i.path) for i in ITEMS if isinstance(value_at(first, i.path), SameAs)}
     second = with_values(first, same)
-    if isinstance(second.sampling.prompts, UsualPrompts):
-        return with_values(second, {"sampling.prompts": usual_prompts(second.captions.trigger)})
+    prompts, trigger = second.sampling.prompts, second.captions.trigger
+    if isinstance(prompts, UsualPrompts):
+        return with_values(second, {"sampling.prompts": usual_prompts(trigger)})
+    if any(TRIGGER in line for line in prompts):
+        return with_values(second, {"sampling.prompts": _with_trigger(prompts, trigger)})
     return second
+
+
+def _with_trigger(lines: Iterable[str], trigger: str) -> list[str]:
+    """Prompts with the trigger word in its place, each once; without one its comma goes too."""
+    if trigger:
+        return list(dict.fromkeys(line.replace(TRIGGER, trigger) for line in lines))
+    return list(dict.fromkeys(re.sub(r"^\{trigger\}[,\s]*|,?\s*\{trigger\}", "", line) for line in lines))
 
 
 def usual_prompts(trigger: str) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from .problems import Problem
-from .settings import BY_PATH, FORMAT, ITEMS, Folder, Preset
+from .settings import BY_PATH, FORMAT, ITEMS, ROWS, Preset, Section
 
 
 def version_problems(values: Mapping[str, Any]) -> list[Problem]:
@@ -31,18 +31,20 @@ def known_only(values: Mapping[str, Any]) -> dict[str, Any]:
             known[section] = (
                 {key: value for key, value in content.items() if f"{section}.{key}" in BY_PATH} if is_table else content
             )
-    if isinstance(known.get("dataset"), dict) and isinstance(known["dataset"].get("folders"), list):
-        known["dataset"]["folders"] = [
-            {key: value for key, value in row.items() if key in Folder.model_fields}
-            if isinstance(row, Mapping)
-            else row
-            for row in known["dataset"]["folders"]
-        ]
+    for path, kind in ROWS.items():
+        section, _, name = path.partition(".")
+        rows = known[section].get(name) if isinstance(known.get(section), dict) else None
+        if isinstance(rows, list):
+            known[section][name] = [_known_columns(row, kind) for row in rows]
     return known
 
 
+def _known_columns(row: Any, kind: type[Section]) -> Any:
+    return {key: value for key, value in row.items() if key in kind.model_fields} if isinstance(row, Mapping) else row
+
+
 def unknown_names(values: Mapping[str, Any]) -> list[Problem]:
-    """Sections, settings and folder columns that do not exist."""
+    """Sections, settings and columns of rows that do not exist."""
     problems = []
     for section, content in values.items():
         if section not in Preset.model_fields:
@@ -51,16 +53,14 @@ def unknown_names(values: Mapping[str, Any]) -> list[Problem]:
         elif isinstance(content, Mapping):
             unknown = [key for key in content if f"{section}.{key}" not in BY_PATH]
             problems += [unknown_name(f"{section}.{key}", "setting", BY_PATH) for key in unknown]
-    dataset = values.get("dataset")
-    rows = dataset.get("folders", []) if isinstance(dataset, Mapping) else []
-    for row in rows if isinstance(rows, list) else []:
-        names = [key for key in row if key not in Folder.model_fields] if isinstance(row, Mapping) else []
-        problems += [unknown_name(f"dataset.folders.{key}", "setting", _row_names()) for key in names]
+    for path, kind in ROWS.items():
+        section, _, name = path.partition(".")
+        rows = values[section].get(name) if isinstance(values.get(section), Mapping) else None
+        columns = [f"{path}.{column}" for column in kind.model_fields]
+        for row in rows if isinstance(rows, list) else []:
+            keys = [key for key in row if key not in kind.model_fields] if isinstance(row, Mapping) else []
+            problems += [unknown_name(f"{path}.{key}", "setting", columns) for key in keys]
     return problems
-
-
-def _row_names() -> list[str]:
-    return [f"dataset.folders.{name}" for name in Folder.model_fields]
 
 
 def unknown_name(path: str, what: str, known: Iterable[str]) -> Problem:
@@ -139,9 +139,8 @@ def _setting_path(loc: Sequence[Any]) -> str:
     for part in loc:
         if isinstance(part, int):
             continue
-        if ".".join([*parts[:2]]) in BY_PATH and not (
-            parts[:2] == ["dataset", "folders"] and part in Folder.model_fields
-        ):
+        setting = ".".join(parts[:2])
+        if setting in BY_PATH and not (setting in ROWS and part in ROWS[setting].model_fields):
             break
         parts.append(str(part))
     return ".".join(parts)

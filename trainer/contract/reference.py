@@ -8,7 +8,7 @@ import textwrap
 from typing import Any
 
 from . import catalog
-from .settings import BY_PATH, ITEMS, ByFamily, Folder, FromFolder, Item, Preset, SameAs, UsualPrompts
+from .settings import BY_PATH, ITEMS, ROWS, ByFamily, FromFolder, Item, Preset, SameAs, UsualPrompts
 from .settings.base import setting_of
 
 
@@ -16,7 +16,7 @@ def setting_help(path: str) -> list[str]:
     """The help of one setting, of all settings of a section, or, for an unknown one, KeyError with the closest."""
     if path in BY_PATH:
         return _lines_of(BY_PATH[path])
-    rows = {item.path: item for item in folder_items()}
+    rows = {item.path: item for item in row_items()}
     if path in rows:
         return _lines_of(rows[path])
     in_section = [item for item in ITEMS if item.section == path]
@@ -39,10 +39,14 @@ def print_help(path: str) -> int:
     return 0
 
 
-def folder_items() -> list[Item]:
-    """The settings of one `[[dataset.folders]]` row."""
-    fields = ((name, field, setting_of(field)) for name, field in Folder.model_fields.items())
-    return [Item(f"dataset.folders.{name}", name, "dataset", said, field) for name, field, said in fields if said]
+def row_items(table: str = "") -> list[Item]:
+    """The settings of one row (`[[dataset.folders]]`) of the setting `table`, or of every table of rows."""
+    return [
+        Item(f"{path}.{name}", name, path.partition(".")[0], said, field)
+        for path, kind in ROWS.items()
+        for name, field in kind.model_fields.items()
+        if table in ("", path) and (said := setting_of(field))
+    ]
 
 
 def _flags(item: Item) -> list[str]:
@@ -121,8 +125,8 @@ def write_reference() -> str:
         parts.append(f"## [{section}]\n")
         for item in items:
             parts.append(_entry(item))
-            if item.path == "dataset.folders":
-                parts += [_entry(row) for row in folder_items()]
+            if item.path in ROWS:
+                parts += [_entry(row) for row in row_items(item.path)]
     return "\n".join(parts)
 
 

@@ -48,11 +48,22 @@ def bounded(item: Item) -> st.SearchStrategy[Any]:
             st.booleans(), st.integers(-9, 9), st.floats(0, 1), TEXT, st.lists(st.floats(0, 1), max_size=3)
         )
         return st.dictionaries(st.from_regex(r"[a-z_]{1,8}", fullmatch=True), values, max_size=3)
-    if item.path == "sampling.prompts":
-        return st.lists(TEXT, max_size=3)
+    if item.path == "network.args":
+        values = st.one_of(st.booleans(), st.integers(-9, 9), st.floats(0, 1), TEXT)
+        return st.dictionaries(st.from_regex(r"[a-z_]{1,8}", fullmatch=True), values, max_size=3)
+    if item.path == "about.carried":
+        return st.dictionaries(TEXT.filter(bool), TEXT, max_size=3)
     if item.path == "dataset.folders":
-        row = st.fixed_dictionaries({"path": PATHS}, optional={"repeats": st.integers(1, 99), "trigger": TEXT})
+        row = st.fixed_dictionaries(
+            {"path": PATHS}, optional={"repeats": st.integers(1, 99), "trigger": TEXT, "mask": PATHS}
+        )
         return st.lists(row, max_size=3)
+    if item.path == "network.layers":
+        row = st.fixed_dictionaries({"match": TEXT}, optional={"rank": st.integers(0, 64), "rate": st.floats(0, 9)})
+        return st.lists(row, max_size=3)
+    if typing.get_origin(item.type) is list:
+        inner = {str: TEXT, int: st.integers(0, 64), float: st.floats(0, 64)}
+        return st.lists(inner[typing.get_args(item.type)[0]], max_size=3)
     return SCALARS[item.type]
 
 
@@ -180,8 +191,7 @@ def test_resolving_leaves_no_rule_and_is_stable() -> None:
 def test_a_setting_of_each_kind_is_declared_as_the_form_expects() -> None:
     kinds = {int, float, bool, str}
     for item in ITEMS:
-        literal = typing.get_origin(item.type) is Literal
-        known = literal or item.type in kinds or item.path in ("optimizer.args", "sampling.prompts", "dataset.folders")
+        known = typing.get_origin(item.type) in (Literal, list, dict) or item.type in kinds
         assert known, item.path
     assert set(BY_PATH) == {item.path for item in ITEMS} and isinstance(Preset(), Preset)
 
@@ -199,3 +209,30 @@ def test_what_is_left_without_the_faults_can_be_checked_on() -> None:
     rest = caught.value.rest
     assert rest.network == preset.build({"network": {"alpha": 4}}).network
     assert [folder.path for folder in rest.dataset.folders] == ["a"]
+
+
+def test_rules_of_layers_are_rows_like_image_folders() -> None:
+    rules = '[[network.layers]]\nmatch = "attn2"\nrank = 4\n\n[[network.layers]]\nmatch = "proj"\nrate = 0.5\n'
+    read = preset.loads(f"[network]\nrank = 8\nblock_ranks = [1, 2]\n{rules}")
+    assert [(rule.match, rule.rank, rule.alpha, rule.rate) for rule in read.network.layers] == [
+        ("attn2", 4, None, None),
+        ("proj", None, None, 0.5),
+    ]
+    assert preset.loads(preset.dumps(read)) == read == preset.loads(preset.dumps(read, preset.dumps(Preset())))
+    with pytest.raises(Problems) as caught:
+        preset.loads('[[network.layers]]\nmatsch = "a"\nrank = -1\n')
+    told = {problem.path: problem.fix for problem in caught.value.problems}
+    assert told["network.layers.matsch"] == "did you mean network.layers.match?" and "network.layers.rank" in told
+
+
+@pytest.mark.parametrize(
+    ("trigger", "drawn"),
+    [
+        ("zorb", ["zorb, a lake", "1girl, zorb, solo", "a lake"]),
+        ("", ["a lake", "1girl, solo"]),
+    ],
+)
+def test_the_trigger_word_has_its_place_in_sample_prompts(trigger: str, drawn: list[str]) -> None:
+    prompts = ["{trigger}, a lake", "1girl, {trigger}, solo", "a lake"]
+    chosen = preset.with_values(Preset(), {"captions.trigger": trigger, "sampling.prompts": prompts})
+    assert preset.resolve(chosen, families.default_family()).sampling.prompts == drawn

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from trainer.contract.reference import folder_items, print_help, setting_help, write_reference
+from trainer.contract.reference import print_help, row_items, setting_help, write_reference
 from trainer.contract.settings import BY_PATH, ITEMS
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -19,7 +19,7 @@ def test_the_committed_reference_is_the_generated_one() -> None:
 
 def test_every_setting_stands_in_it_once() -> None:
     text = write_reference()
-    for item in [*ITEMS, *folder_items()]:
+    for item in [*ITEMS, *row_items()]:
         assert text.count(f"**`{item.path}`**") == 1
         assert item.help in text
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import typing
 from typing import Any
 
 import pytest
@@ -27,8 +28,24 @@ FINITE = st.floats(allow_nan=False, allow_infinity=False)
 ARGUMENT = st.one_of(st.booleans(), st.integers(-(2**53), 2**53), FINITE, LINE, st.lists(FINITE, max_size=3))
 FOLDER = st.fixed_dictionaries(
     {"path": LINE.filter(lambda text: text.strip(" \"'") != ""), "trigger": LINE.map(str.strip)},
-    optional={"repeats": st.integers(1, 10000)},
+    optional={
+        "repeats": st.integers(1, 10000),
+        "weight": st.floats(0, 1000, exclude_min=True),
+        "regularisation": st.booleans(),
+        "mask": LINE.map(str.strip).filter(lambda text: text == text.strip(" \"'")),
+    },
 )
+RULE = st.fixed_dictionaries(
+    {"match": LINE.map(str.strip).filter(bool)},
+    optional={"rank": st.integers(0, 1024), "alpha": st.floats(0.01, 4096), "rate": st.floats(0, 1000)},
+)
+
+
+def arguments(item: Item) -> st.SearchStrategy[Any]:
+    """What a table's values may be: text alone, or any argument, with or without lists."""
+    allowed = str(item.type)
+    plain = st.one_of(st.booleans(), st.integers(-(2**53), 2**53), FINITE, LINE)
+    return ARGUMENT if "list" in allowed else plain if "float" in allowed else LINE
 
 
 def in_bounds(item: Item) -> st.SearchStrategy[Any]:
@@ -46,8 +63,10 @@ def in_bounds(item: Item) -> st.SearchStrategy[Any]:
         return st.lists(LINE.map(str.strip).filter(lambda line: line and not line.startswith("#")), max_size=4)
     others: dict[str, st.SearchStrategy[Any]] = {
         "switch": st.booleans(),
-        "table": st.dictionaries(NAME, ARGUMENT, max_size=3),
+        "table": st.dictionaries(NAME, arguments(item), max_size=3),
+        "numbers": st.lists(st.integers(0, 128) if item.type == list[int] else st.floats(0, 128), max_size=25),
         "folders": st.lists(FOLDER, max_size=3),
+        "rules": st.lists(RULE, max_size=3),
         "text": st.sampled_from(WORDS[item.path]) if item.path in WORDS else LINE,
     }
     if how == "choice":
@@ -122,6 +141,21 @@ def test_all_faults_are_told_at_once() -> None:
     with pytest.raises(Problems) as told:
         collect(wrong, Preset())
     assert {problem.path for problem in told.value.problems} == set(wrong)
+
+
+def test_ranks_of_blocks_as_people_type_them() -> None:
+    ranks, alphas = BY_PATH["network.block_ranks"], BY_PATH["network.block_alphas"]
+    assert read(ranks, "8, 8 16;0\n", []) == [8, 8, 16, 0] and show(ranks, [8, 16]) == "8, 16"
+    assert read(alphas, "0.5,1", []) == [0.5, 1] and show(alphas, [0.5, 1.0]) == "0.5, 1"
+    assert read(ranks, " ", [4]) == [] and show(ranks, []) == ""
+    with pytest.raises(Problems, match="'many' is not a number"):
+        read(ranks, "8, many", [])
+
+
+def test_a_cell_that_is_no_number_is_refused_with_its_name() -> None:
+    rules = [{"match": "attn2", "rank": "wide", "alpha": "", "rate": ""}]
+    with pytest.raises(Problems, match=r"network\.layers\.rank"):
+        collect({"network.layers": rules}, Preset())
 
 
 @pytest.mark.parametrize("rank", [16.5, 0, -1, 1025])

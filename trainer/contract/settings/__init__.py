@@ -68,10 +68,14 @@ ITEMS: tuple[Item, ...] = tuple(walk(Preset))
 
 BY_PATH: dict[str, Item] = {item.path: item for item in ITEMS}
 
+ROWS: dict[str, type[Section]] = {item.path: row for item in ITEMS if (row := item.row) is not None}
+"""Setting -> what its rows are, for those that are tables of rows."""
+
 __all__ = [
     "BY_PATH",
     "FORMAT",
     "ITEMS",
+    "ROWS",
     "About",
     "ByFamily",
     "Captions",

@@ -184,6 +184,12 @@ class Item:
         """The values of a `Literal`, else nothing."""
         return typing.get_args(self.type) if typing.get_origin(self.type) is Literal else ()
 
+    @property
+    def row(self) -> type[Section] | None:
+        """What a row of the setting is, where its value is a list of rows."""
+        inner = typing.get_args(self.type) if typing.get_origin(self.type) is list else ()
+        return inner[0] if inner and isinstance(inner[0], type) and issubclass(inner[0], Section) else None
+
     def bound(self, kind: str) -> Any:
         """The declared bound `kind` ("ge", "gt", "le", "lt", "max_length"), or None."""
         found = [getattr(m, kind) for m in self.field.metadata if getattr(m, kind, None) is not None]

@@ -12,9 +12,9 @@ class Sampling(Section):
         list[str] | UsualPrompts, Setting("Sample prompts", kohya="sample_prompts", tier="basic", widget="lines")
     ] = UsualPrompts()
     """Pictures drawn before the first step and during training with fixed seeds, so that you see what changes; one
-    prompt a line. Keep one prompt without the trigger word: if it changes too, the style is bleeding. Kohya's --n
-    (negative) --w --h (size) --d (seed) --s (steps) --l (guidance) are understood. A failing sample never stops the
-    run."""
+    prompt a line; {trigger} stands for the trigger word. Keep one prompt without it: if that changes too, the style is
+    bleeding. Kohya's --n (negative) --w --h (size) --d (seed) --s (steps) --l (guidance) are understood. A failing
+    sample never stops the run."""
 
     prompts_file: Annotated[PathText, Setting("Prompt file", kohya="sample_prompts", tier="expert", widget="path")] = ""
     """A text file with a prompt a line, used instead of the prompts above; it is read anew each time, so you can edit
