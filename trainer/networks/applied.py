@@ -63,12 +63,17 @@ class Loaded:
         return any(target.part.startswith("te") for target in self.targets)
 
     def layer(self, target: Target, strength: float) -> Layer:
-        """Its part of one layer; the strength multiplies the update and nothing else."""
-        down, up = (self.tensors[f"{target.key}.{name}"].float() for name in (DOWN, UP))
+        """Its part of one layer; the strength multiplies the update and nothing else.
+
+        The values are copied into memory of torch's own: where they lie in the file decides how they are aligned, and
+        with that the last bits of a product, which would then not be those of the training."""
+        weight: Any = target.module.weight
+        down, up = (
+            self.tensors[f"{target.key}.{name}"].to(weight.device, torch.float32, copy=True) for name in (DOWN, UP)
+        )
         rank = down.shape[0]
         alpha = float(self.tensors.get(f"{target.key}.{ALPHA}", torch.tensor(float(rank))))
-        weight: Any = target.module.weight
-        return Layer(down.to(weight.device), up.to(weight.device), alpha / rank * strength)
+        return Layer(down, up, alpha / rank * strength)
 
 
 def fit(file: str, tensors: Mapping[str, Tensor], targets: Sequence[Target]) -> Loaded:
