@@ -15,7 +15,6 @@ import torch
 from torch import Tensor, nn
 
 from trainer.data.loader import Batch, Loader
-from trainer.noise.draws import draw_timesteps
 from trainer.parts import Family, Network
 from trainer.plan.draws import rank_slice
 from trainer.plan.plan import Plan
@@ -81,7 +80,7 @@ def _batches(body: Body, step: int, looks: list[Look]) -> Found | None:
 
 
 def _looks_of(body: Body, batch: Batch, number: int, process: int) -> list[Look]:
-    timesteps = draw_timesteps(batch.seeds, len(body.family.process.betas)).tolist()
+    timesteps = body.update.timesteps(batch.seeds).tolist()
     names = [body.plan.images[draw.image].path.name for draw in batch.draws]
     return [Look(*row, number, process) for row in zip(names, timesteps, batch.captions)]
 

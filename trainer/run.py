@@ -19,7 +19,9 @@ from trainer.contract.rundir import RunDir
 from trainer.contract.settings import Preset
 from trainer.data.loader import Loader, Share
 from trainer.families.hub import snapshot
+from trainer.noise.objective import Objective
 from trainer.noise.process import Tables
+from trainer.noise.weighting import chosen_weights
 from trainer.optim.optimizers import Group, make_optimizer
 from trainer.parts import Conditioning, Family, Network
 from trainer.plan import recipes
@@ -41,7 +43,7 @@ from . import prepare
 from .bench import ROOT, Bench, Trained
 from .course import Result, train_with
 from .rescue import out_of_memory
-from .update import Clipping, Objective, Update
+from .update import Clipping, Update
 
 TEXT_GROUP = "text_encoder"
 
@@ -240,8 +242,7 @@ def make_network(bench: Bench) -> tuple[Network, torch.optim.Optimizer]:
 def make_update(bench: Bench, optimizer: torch.optim.Optimizer, network: Network) -> Update:
     """One optimizer update, with the preset's loss, noise and clipping."""
     preset, noise = bench.preset, bench.preset.noise
-    distance = resolve("losses", noise.loss)
-    objective = Objective(distance, noise.huber_c, noise.min_snr_gamma, noise.noise_offset, preset.training.seed)
+    objective = Objective(resolve("losses", noise.loss), noise, chosen_weights(noise), preset.training.seed)
     scaler = torch.amp.GradScaler(bench.device.type) if preset.precision.compute == "fp16" else None
     on_device = bench.device.type != "cpu" and not catalog.optimizer(preset.optimizer.name).waits
     clipping = Clipping(preset.optimizer.max_grad_norm, scaler, on_device)

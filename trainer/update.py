@@ -6,33 +6,23 @@ Names carry shapes: B looks of a batch, C channels, H height, W width.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from trainer.noise.draws import draw_noise, draw_timesteps
+from trainer.noise.draws import draw_noise, draw_timesteps, send
+from trainer.noise.making import Noises, make_noise
+from trainer.noise.objective import Objective
 from trainer.noise.process import Tables, add_noise, target
-from trainer.noise.weighting import min_snr
 from trainer.optim.guard import Guard
 from trainer.parts import BatchFacts, Conditioning, Family
 from trainer.plan.draws import number
 from trainer.timing.stopwatch import SILENT, Stopwatch
 
 from .parallel import Ranks
-
-
-@dataclass(frozen=True)
-class Objective:
-    """What is minimised. `distance`: (prediction, target, c) -> one value an image; `gamma` 0: no min-SNR weights."""
-
-    distance: Callable[[Tensor, Tensor, float], Tensor]
-    c: float = 0.1
-    gamma: float = 0.0
-    noise_offset: float = 0.0
-    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -130,21 +120,30 @@ class Update:
         self._guard.settle(step)
         self._optimizer.zero_grad(set_to_none=True)
 
+    def timesteps(self, seeds: Sequence[int]) -> Tensor:
+        """Of each look, on the CPU."""
+        return draw_timesteps(seeds, self._tables.steps, self._objective.noise)
+
     def losses(self, batch: Any) -> Tensor:
-        """One loss a look, min-SNR weights included."""
+        """One loss a look, with the mask and the weights by timestep."""
         objective, tables, latents_BCHW = self._objective, self._tables, batch.latents_BCHW
-        device, seeds = latents_BCHW.device, batch.seeds
-        timesteps_B = draw_timesteps(seeds, tables.steps, device)
-        noise_BCHW = draw_noise(latents_BCHW.shape[1:], seeds, objective.noise_offset, device)
-        losses_B = self.distances(latents_BCHW, noise_BCHW, timesteps_B, batch.conditioning, batch.facts)
-        return losses_B * min_snr(tables, timesteps_B, objective.gamma) if objective.gamma else losses_B
+        timesteps_B = send(self.timesteps(batch.seeds), latents_BCHW.device)
+        noises = make_noise(objective.noise, latents_BCHW, batch.seeds)
+        inputs = batch.conditioning, batch.facts
+        losses_B = self.distances(
+            latents_BCHW, noises, timesteps_B, *inputs, mask_B1HW=getattr(batch, "mask_B1HW", None)
+        )
+        return objective.weighted(tables, losses_B, timesteps_B)
 
     def blank_loss(self) -> float:
-        """The loss of a model that predicts nothing at all; infinite where weights by timestep make that a curve."""
-        if self._objective.gamma:
+        """The loss of a model that predicts nothing at all, where the whole picture counts; infinite where the timestep
+        makes that a curve."""
+        objective = self._objective
+        if objective.varies:
             return math.inf
-        noise_BCHW = draw_noise((4, 64, 64), [0], self._objective.noise_offset)
-        return float(self._objective.distance(torch.zeros_like(noise_BCHW), noise_BCHW, self._objective.c))
+        latents_BCHW = torch.zeros((1, 4, 64, 64))
+        wanted_BCHW = make_noise(objective.noise, latents_BCHW, [0]).wanted_BCHW
+        return float(objective.losses(self._tables, latents_BCHW, wanted_BCHW, torch.zeros(1, dtype=torch.int64)))
 
     def measure(
         self,
@@ -154,26 +153,27 @@ class Update:
         conditioning: Conditioning,
         facts: BatchFacts,
     ) -> Tensor:
-        """The unweighted loss of each image with the noise of its seed, without noise offset: what validation compares
-        over time, and between runs of other settings."""
+        """The unweighted loss of each image, of all of it, with plain noise of its seed: what validation compares over
+        time, and between runs of other settings."""
         device = latents_BCHW.device
         timesteps_B = torch.tensor(list(timesteps), dtype=torch.int64).to(device)
         noise_BCHW = draw_noise(latents_BCHW.shape[1:], seeds, device=device)
-        return self.distances(latents_BCHW, noise_BCHW, timesteps_B, conditioning, facts)
+        return self.distances(latents_BCHW, Noises(noise_BCHW, noise_BCHW), timesteps_B, conditioning, facts)
 
     def distances(
         self,
         latents_BCHW: Tensor,
-        noise_BCHW: Tensor,
+        noises: Noises,
         timesteps_B: Tensor,
         conditioning: Conditioning,
         facts: BatchFacts,
+        mask_B1HW: Tensor | None = None,
     ) -> Tensor:
         """The unweighted loss of each image with this noise at these timesteps."""
-        noisy_BCHW = add_noise(self._tables, latents_BCHW, noise_BCHW, timesteps_B)
+        noisy_BCHW = add_noise(self._tables, latents_BCHW, noises.seen_BCHW, timesteps_B)
         answer_BCHW = self._family.predict(noisy_BCHW, timesteps_B, conditioning, facts)
-        wanted_BCHW = target(self._tables, latents_BCHW, noise_BCHW, timesteps_B)
-        return self._objective.distance(answer_BCHW, wanted_BCHW, self._objective.c)
+        wanted_BCHW = target(self._tables, latents_BCHW, noises.wanted_BCHW, timesteps_B)
+        return self._objective.losses(self._tables, answer_BCHW, wanted_BCHW, timesteps_B, mask_B1HW)
 
     def _backward(self, loss: Tensor) -> None:
         scaler = self._clipping.scaler

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
+from . import noise_rules
 from .families import Recognised, by_name, untrained
 from .problems import Problem
 from .settings import Preset
@@ -71,4 +72,10 @@ def _model_parts(preset: Preset, recognised: Recognised) -> list[Problem]:
     return problems
 
 
-MODEL: tuple[ModelRule, ...] = (_model_family, _model_parts, _model_prediction, _zero_snr)
+MODEL: tuple[ModelRule, ...] = (
+    _model_family,
+    _model_parts,
+    _model_prediction,
+    _zero_snr,
+    noise_rules.fits_prediction,
+)

@@ -9,7 +9,7 @@ import difflib
 import re
 from collections.abc import Callable, Iterable
 
-from . import catalog, optimizer_table
+from . import catalog, noise_rules, optimizer_table
 from .families import Family
 from .model_rules import check_model
 from .parse import parse_gpus, parse_split
@@ -278,6 +278,7 @@ SETTINGS: tuple[PresetRule, ...] = (
     _one_rate,
     _schedule_shares,
     _tag_warmup,
+    *noise_rules.NOISE,
     _file_name,
 )
 

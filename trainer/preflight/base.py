@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
+from torch.nn.functional import mse_loss
 
 from trainer.data.loader import Batch
 from trainer.noise.draws import draw_noise
-from trainer.noise.loss import l2
 from trainer.noise.process import Tables, add_noise, target
 from trainer.parts import BatchFacts, Conditioning
 from trainer.plan.draws import Draw, number
@@ -85,7 +85,7 @@ def _errors(
     noisy_BCHW = add_noise(next(iter(tables.values())), latents_BCHW, noise_BCHW, timesteps_B)
     answer_BCHW = stand.bench.family.predict(noisy_BCHW, timesteps_B, batch.conditioning, batch.facts)
     return {
-        name: float(l2(answer_BCHW, target(table, latents_BCHW, noise_BCHW, timesteps_B)).mean())
+        name: float(mse_loss(answer_BCHW.float(), target(table, latents_BCHW, noise_BCHW, timesteps_B)))
         for name, table in tables.items()
     }
 

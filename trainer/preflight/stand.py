@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import groupby
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -20,7 +21,7 @@ from trainer.contract import preset as presets
 from trainer.contract.events import Phase
 from trainer.contract.machine import load_machine
 from trainer.contract.rundir import RunDir
-from trainer.contract.settings import Preset
+from trainer.contract.settings import Noise, Preset
 from trainer.data.loader import Batch, Loader
 from trainer.moments.keeper import in_use
 from trainer.noise.draws import draw_timesteps
@@ -32,12 +33,10 @@ from trainer.sinks.fan import Fan
 from trainer.update import Outcome, Update
 from trainer.validation.measure import grid
 
-PLAIN = {
+PLAIN: dict[str, Any] = {
     "schedule.name": "constant",
     "schedule.warmup": 0.0,
-    "noise.loss": "l2",
-    "noise.min_snr_gamma": 0.0,
-    "noise.noise_offset": 0.0,
+    **{f"noise.{name}": value for name, value in Noise()},
     "network.dropout": 0.0,
     "dataset.flip": False,
     "dataset.crop": "centre",

@@ -2,14 +2,17 @@
 
 import torch
 
-from trainer.noise.draws import draw_noise, draw_timesteps
+from trainer.contract.settings import Noise
+from trainer.noise.draws import draw_layers, draw_noise, draw_strengths, draw_timesteps
+from trainer.plan.draws import number
+from trainer.plan.timesteps import density
 
 SHAPE = (4, 16, 16)
 
 
 def test_a_batch_is_its_micro_batches() -> None:
-    whole = draw_noise(SHAPE, [11, 12, 13, 14], offset=0.1)
-    parts = torch.cat([draw_noise(SHAPE, [11, 12], offset=0.1), draw_noise(SHAPE, [13, 14], offset=0.1)])
+    whole = draw_noise(SHAPE, [11, 12, 13, 14])
+    parts = torch.cat([draw_noise(SHAPE, [11, 12]), draw_noise(SHAPE, [13, 14])])
     assert torch.equal(whole, parts)
     assert torch.equal(draw_timesteps([11, 12, 13], 1000)[1:], draw_timesteps([12, 13], 1000))
 
@@ -43,10 +46,31 @@ def test_timesteps_are_uniform_over_the_whole_process() -> None:
     assert (tenths - 1).abs().max() < 0.1
 
 
-def test_offset_moves_each_channel_as_a_whole() -> None:
-    plain, moved = draw_noise(SHAPE, [3, 4]), draw_noise(SHAPE, [3, 4], offset=0.5)
-    shift = (moved - plain).flatten(2)
-    assert shift.std(dim=2).max() < 1e-6
-    assert shift[:, :, 0].unique().numel() == 8
-    shifts = (draw_noise((4, 1, 1), list(range(3000)), offset=0.5) - draw_noise((4, 1, 1), list(range(3000)))).flatten()
-    assert abs(float(shifts.std()) - 0.5) < 0.02
+def test_timesteps_come_as_the_settings_say() -> None:
+    chosen = Noise(timesteps="logit normal", timestep_mean=0.5, timestep_min=100, timestep_max=900)
+    counts = torch.bincount(draw_timesteps(list(range(20000)), 1000, chosen), minlength=1000)
+    assert counts[:100].sum() == counts[900:].sum() == 0
+    expected = torch.tensor(density(chosen)).view(10, 100).sum(1)
+    assert (counts.view(10, 100).sum(1) / 20000 - expected).abs().max() < 0.01
+
+
+def test_timesteps_that_are_all_alike_are_the_remainder_of_the_looks_number() -> None:
+    seeds = list(range(3000))
+    assert draw_timesteps(seeds, 1000).tolist() == [number(seed, "timestep") % 1000 for seed in seeds]
+
+
+def test_strengths_are_whole_or_anything_up_to_it() -> None:
+    assert draw_strengths(0.3, False, [1, 2], "x").flatten().tolist() == [torch.tensor(0.3).item()] * 2
+    drawn = draw_strengths(0.3, True, list(range(2000)), "x").flatten()
+    assert 0 <= drawn.min() < 0.01 and 0.29 < drawn.max() <= 0.3 and abs(float(drawn.mean()) - 0.15) < 0.01
+
+
+def test_layers_shrink_until_one_is_a_line() -> None:
+    for seed in range(30):
+        sides = [tuple(layer.shape[1:]) for layer in draw_layers((4, 32, 24), seed, 10)]
+        assert sides[0] == (32, 24) and 1 in sides[-1]
+        assert all(1 not in side for side in sides[:-1])
+        for place, (h, w) in enumerate(sides):
+            assert max(1, int(32 / 4**place)) <= h <= max(1, int(32 / 2**place))
+            assert max(1, int(24 / 4**place)) <= w <= max(1, int(24 / 2**place))
+    assert len(draw_layers((4, 64, 64), 3, 2)) == 2

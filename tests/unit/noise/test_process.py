@@ -6,7 +6,6 @@ import torch
 from diffusers import DDPMScheduler
 
 from trainer.noise.process import Tables, add_noise, snr, target
-from trainer.noise.weighting import min_snr
 from trainer.parts import DiscreteProcess
 
 T_B = torch.tensor([0, 1, 250, 600, 998, 999])
@@ -63,20 +62,3 @@ def alphas_cumprod() -> np.ndarray:
 def test_snr_is_signal_over_noise() -> None:
     kept = alphas_cumprod()[T_B.numpy()]
     np.testing.assert_allclose(snr(tables(), T_B).numpy(), kept / (1 - kept), rtol=1e-3)
-
-
-@pytest.mark.parametrize("gamma", [1.0, 5.0])
-@pytest.mark.parametrize("prediction", ["epsilon", "v"])
-def test_min_snr_weights(prediction: str, gamma: float) -> None:
-    kept = alphas_cumprod()[T_B.numpy()]
-    ratio = kept / (1 - kept)
-    expected = np.minimum(ratio, gamma) / (ratio + 1 if prediction == "v" else ratio)
-    np.testing.assert_allclose(min_snr(tables(prediction), T_B, gamma).numpy(), expected, rtol=1e-3)
-
-
-@pytest.mark.parametrize("prediction", ["epsilon", "v"])
-def test_min_snr_is_finite_at_zero_terminal_snr(prediction: str) -> None:
-    last = torch.tensor([999])
-    made = tables(prediction, zero_snr=True)
-    assert float(snr(made, last)) < 1e-6
-    assert torch.isfinite(min_snr(made, last, 5.0)).all()
