@@ -29,9 +29,9 @@ def test_the_example_of_sd_scripts_is_taken_over() -> None:
 
 
 def test_what_has_no_setting_is_told_and_what_is_off_is_not() -> None:
-    told = {"ss_ip_noise_gamma": "0.1", "ss_scale_weight_norms": "None", "ss_fp8_base": "False", "ss_seed": "7"}
+    told = {"ss_face_crop_aug_range": "1,2", "ss_scale_weight_norms": "None", "ss_fp8_base": "False", "ss_seed": "7"}
     found = from_metadata(told | {"ss_optimizer": "some.Unheard(lr=1)", "ss_network_dim": "99999"})
-    assert dict(found.left) == {"ss_ip_noise_gamma": "0.1", "ss_optimizer": "some.Unheard(lr=1)"}
+    assert dict(found.left) == {"ss_face_crop_aug_range": "1,2", "ss_optimizer": "some.Unheard(lr=1)"}
     assert found.preset.training.seed == 7 and found.preset.network.rank == 16
     assert any(note.startswith("network.rank is not taken over") for note in found.notes)
     assert "network.rank" not in found.taken
