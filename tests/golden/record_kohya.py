@@ -13,8 +13,10 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
+import os
 import subprocess
 import sys
+import tempfile
 import types
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
@@ -208,4 +210,6 @@ def write(path: Path, source: str, checkout: Path, content: dict[str, Any]) -> N
 
 
 if __name__ == "__main__":
-    {"sd-scripts": sd_scripts, "kohya_ss": kohya_ss, "presets": presets}[sys.argv[1]](Path(sys.argv[2]).resolve())
+    checkout = Path(sys.argv[2]).resolve()
+    os.chdir(tempfile.mkdtemp())  # those programs write logs where they stand
+    {"sd-scripts": sd_scripts, "kohya_ss": kohya_ss, "presets": presets}[sys.argv[1]](checkout)
