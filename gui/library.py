@@ -17,7 +17,7 @@ from gui.values import number_text
 from trainer.contract.importers.adapter import from_metadata
 from trainer.contract.importers.base import Imported
 from trainer.contract.machine import machine_file
-from trainer.contract.preset import describe_rule, dumps, load, loads, value_at, with_values
+from trainer.contract.preset import describe_rule, dumps, load, loads, value_at, with_paths
 from trainer.contract.problems import Problem, Problems
 from trainer.contract.rundir import slug, write_whole
 from trainer.contract.settings import BY_PATH, ITEMS, Preset, Rule
@@ -121,7 +121,8 @@ def read_dropped(name: str, kind: str, text: str, context: Context) -> Imported:
     if len(text) > LARGEST_BYTES * (1 if kind == "toml" else 8):
         raise Problems([Problem("preset", f"{name} is too large for a preset", "drop a .toml preset")])
     if kind == "toml":
-        return Imported(_shipped_paths(loads(text.removeprefix("\ufeff")), context.root / "presets"))
+        shipped = context.root / "presets"
+        return Imported(with_paths(loads(text.removeprefix("\ufeff")), lambda path, found: _shipped(found, shipped)))
     try:
         metadata = json.loads(text)
     except (ValueError, RecursionError):
@@ -133,17 +134,6 @@ def read_dropped(name: str, kind: str, text: str, context: Context) -> Imported:
         why = f"{name} says nothing of how it was trained"
         raise Problems([Problem("preset", why, "drop a LoRA of sd-scripts or Loratory, or a .toml preset")])
     return imported
-
-
-def _shipped_paths(preset: Preset, folder: Path) -> Preset:
-    changes: dict[str, Any] = {}
-    for item in ITEMS:
-        value = value_at(preset, item.path)
-        if item.setting.widget == "path" and isinstance(value, str) and value:
-            changes[item.path] = _shipped(value, folder)
-    rows = [{name: part for name, part in row if not isinstance(part, Rule)} for row in preset.dataset.folders]
-    changes["dataset.folders"] = [{**row, "path": _shipped(row["path"], folder)} for row in rows]
-    return with_values(preset, changes)
 
 
 def _shipped(text: str, folder: Path) -> str:
@@ -176,11 +166,9 @@ def warnings(preset: Preset) -> list[str]:
         value = value_at(preset, item.path)
         if item.setting.widget == "path" and isinstance(value, str) and value and not os.path.exists(value):
             told.append(f"{item.setting.label}: {value} is not on this computer.")
-    told += [
-        f"Images: {row.path} is not on this computer."
-        for row in preset.dataset.folders
-        if row.path and not os.path.isdir(row.path)
-    ]
+    named = [("Images", row.path) for row in preset.dataset.folders]
+    named += [("Masks", row.mask) for row in preset.dataset.folders]
+    told += [f"{what}: {path} is not on this computer." for what, path in named if path and not os.path.isdir(path)]
     return told
 
 

@@ -23,7 +23,10 @@ def missing(
     if _no_model(full, model):
         wrong.add(field_id("model.path"))
     rows = absolute_paths(preset, root).dataset.folders
-    if not rows or any(check_folder(row.path, index) for index, row in enumerate(rows)):
+    places = [row.path for row in rows]
+    if preset.dataset.masks == "folders":
+        places += [row.mask for row in rows if row.mask.strip()]
+    if not rows or any(check_folder(place) for place in places):
         wrong.add(field_id("dataset.folders"))
     return [[field_id(path), item.setting.label] for path, item in BY_PATH.items() if field_id(path) in wrong]
 

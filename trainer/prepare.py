@@ -16,6 +16,7 @@ from trainer.contract.problems import Problem, Problems
 from trainer.contract.settings import Preset
 from trainer.data.cache import Cache, fingerprint, trim
 from trainer.data.latents import BrokenImages, Latents, LiveLatents, check_decodable, prepare_latents
+from trainer.data.masks import LiveMasks, Masks, Weighing, prepare_masks
 from trainer.data.text import LiveText, Text, prepare_text
 from trainer.parts import Family, LoadPlan, ModelFiles
 from trainer.plan.plan import Plan
@@ -29,11 +30,13 @@ PROGRESS_S = 0.2
 
 @dataclass(frozen=True)
 class Sources:
-    """Where batches come from, and which parts of the model that makes superfluous."""
+    """Where batches come from, and which parts of the model that makes superfluous. `masks`: None where none are
+    used."""
 
     latents: Latents
     text: Text
     superfluous: tuple[str, ...]
+    masks: Masks | None = None
 
 
 class Progress:
@@ -139,7 +142,20 @@ def sources(family: Family, plan: Plan, machine: Machine, progress: Progress, wa
         cache = Cache(machine.cache, "text", f"{marks}-{facts}-{device}")
         text = prepare_text(plan.caption_pool(), family, cache, progress)
         superfluous += encoders
-    return Sources(latents, text, superfluous)
+    return Sources(latents, text, superfluous, masks(plan, machine, progress, watch))
+
+
+def masks(plan: Plan, machine: Machine, progress: Progress, watch: Stopwatch = SILENT) -> Masks | None:
+    """The masks of the training images: decoded beforehand where their latents are cached, else at each look."""
+    dataset = plan.preset.dataset
+    if not any(plan.images[index].mask for index in plan.train):
+        return None
+    weighing = Weighing(plan.latent_factor, dataset.mask_outside, dataset.mask_normalise == "area")
+    if not plan.latents_cached:
+        return LiveMasks(plan.images, weighing, watch)
+    learnt = frozenset(plan.train)
+    draws = [draw for draw in plan.latent_pool() if draw.image in learnt]
+    return prepare_masks(draws, plan.images, Cache(machine.cache, "masks", "grey"), weighing, progress)
 
 
 def trim_cache(machine: Machine) -> None:

@@ -157,7 +157,8 @@ def make_loader(bench: Bench, sources: prepare.Sources) -> Loader:
     """What gives each step's batches to this process."""
     share = Share(bench.ranks.rank, bench.ranks.count)
     sizes = [(image.size.width, image.size.height) for image in bench.plan.images]
-    return Loader(bench.plan.draws, sizes, sources.latents, sources.text, bench.device, share, bench.watch)
+    latents, text, masks = sources.latents, sources.text, sources.masks
+    return Loader(bench.plan.draws, sizes, latents, text, bench.device, share, bench.watch, masks)
 
 
 def make_previews(bench: Bench) -> Previews | None:

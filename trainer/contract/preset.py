@@ -7,7 +7,7 @@ import os
 import re
 import textwrap
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +19,18 @@ from .families import Family
 from .preset_faults import from_pydantic, known_only, unknown_name, unknown_names, version_problems
 from .problems import Problem, Problems
 from .settings import BY_PATH, ITEMS, ByFamily, Folder, FromFolder, Item, Preset, Rule, SameAs, UsualPrompts
-from .settings.base import Section
+from .settings.base import Section, setting_of
 
 MAYBE_HUB = ("model.path", "model.vae", "validation.likeness_model")
 """Settings that name a file, a folder or a model of the hub."""
 
 TRIGGER = "{trigger}"
 """What stands for the trigger word in a sample prompt."""
+
+FOLDER_PATHS = tuple(
+    name for name, field in Folder.model_fields.items() if (found := setting_of(field)) and found.widget == "path"
+)
+"""What is a path in a row of image folders."""
 
 Values = dict[str, dict[str, Any]]
 """Section -> key -> plain value."""
@@ -232,17 +237,23 @@ def _resolve_folder(folder: Folder) -> Folder:
     return folder
 
 
-def absolute_paths(preset: Preset, base: Path) -> Preset:
-    """Relative paths made absolute against `base`; a hub id stays as it is."""
+def with_paths(preset: Preset, other: Callable[[str, str], str]) -> Preset:
+    """Every path of a preset replaced by what `other` makes of (setting's path, text); those in the rows of image
+    folders are of "dataset.folders". Empty ones stay so."""
     changes: dict[str, Any] = {}
     for item in ITEMS:
         value = value_at(preset, item.path)
         if item.setting.widget == "path" and isinstance(value, str) and value:
-            changes[item.path] = _absolute(value, base, maybe_hub=item.path in MAYBE_HUB)
+            changes[item.path] = other(item.path, value)
     rows = [_plain(row) for row in preset.dataset.folders]
     for row in rows:
-        row["path"] = _absolute(row["path"], base) if row.get("path") else ""
+        row |= {name: other("dataset.folders", row[name]) for name in FOLDER_PATHS if row.get(name)}
     return with_values(preset, {**changes, "dataset.folders": rows})
+
+
+def absolute_paths(preset: Preset, base: Path) -> Preset:
+    """Relative paths made absolute against `base`; a hub id stays as it is."""
+    return with_paths(preset, lambda path, text: _absolute(text, base, maybe_hub=path in MAYBE_HUB))
 
 
 def _absolute(text: str, base: Path, maybe_hub: bool = False) -> str:

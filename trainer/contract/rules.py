@@ -122,6 +122,14 @@ def _bucket_limits(preset: Preset) -> list[Problem]:
     return problems
 
 
+def _masks(preset: Preset) -> list[Problem]:
+    dataset = preset.dataset
+    if dataset.masks != "folders" or not dataset.folders or any(row.mask.strip() for row in dataset.folders):
+        return []
+    why = "masks are to be taken from folders, and no row of images names one"
+    return [Problem("dataset.masks", why, "name it in the row, or use no masks", change=to("dataset.masks", "none"))]
+
+
 def _tag_warmup(preset: Preset) -> list[Problem]:
     if preset.captions.tag_warmup > 0 and preset.memory.caption_variants > 0 and preset.memory.cache_text:
         why = "captions prepared beforehand cannot grow with the tag warmup"
@@ -277,6 +285,7 @@ SETTINGS: tuple[PresetRule, ...] = (
     _optimizer_args,
     _one_rate,
     _schedule_shares,
+    _masks,
     _tag_warmup,
     *noise_rules.NOISE,
     _file_name,

@@ -41,8 +41,11 @@ def shareable(preset: Preset) -> Preset:
         changes["validation.folder"] = "held-out images"
     rows = []
     for number, folder in enumerate(preset.dataset.folders, 1):
-        name = file_name(folder.path) if preset.saving.publish else f"images {number}"
-        rows.append({**{key: value for key, value in folder if key in folder.model_fields_set}, "path": name})
+        kept = {key: value for key, value in folder if key in folder.model_fields_set}
+        kept["path"] = file_name(folder.path) if preset.saving.publish else f"images {number}"
+        if folder.mask:
+            kept["mask"] = file_name(folder.mask) if preset.saving.publish else f"masks {number}"
+        rows.append(kept)
     return with_values(preset, {**changes, "dataset.folders": rows})
 
 
@@ -57,7 +60,7 @@ class Cleaner:
 
     def __init__(self, preset: Preset | None, places: Iterable[Path] = ()) -> None:
         self._publish = preset is not None and preset.saving.publish
-        folders = [folder.path for folder in preset.dataset.folders] if preset else []
+        folders = [path for folder in preset.dataset.folders for path in (folder.path, folder.mask)] if preset else []
         folders += [preset.validation.folder] if preset else []
         named = [preset.model.path, preset.model.vae, preset.sampling.prompts_file] if preset else []
         own = [*places, Path.home(), Path(tempfile.gettempdir()), *(Path(text).parent for text in named if text)]

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from trainer.data.latents import Latents
+from trainer.data.masks import Masks
 from trainer.data.text import Text
 from trainer.parts import BatchFacts, Conditioning
 from trainer.plan.draws import Draw, Draws, looks_in, rank_slice
@@ -32,6 +33,7 @@ class Batch:
     latent_source: Latents
     text_source: Text
     watch: Stopwatch = SILENT
+    mask_source: Masks | None = None
 
     def __len__(self) -> int:
         return len(self.draws)
@@ -57,6 +59,15 @@ class Batch:
         with self.watch.part("data"):
             latents_BCHW = self.latent_source.take(self.draws)
         return self._send(latents_BCHW)
+
+    @cached_property
+    def mask_B1HW(self) -> Tensor | None:
+        """What each latent counts in its look's loss, float32, on the device; None where all of them count whole."""
+        if self.mask_source is None:
+            return None
+        with self.watch.part("data"):
+            mask_B1HW = self.mask_source.take(self.draws)
+        return None if mask_B1HW is None else self._send(mask_B1HW)
 
     @cached_property
     def conditioning(self) -> Conditioning:
@@ -110,10 +121,13 @@ class Loader:
         device: torch.device,
         share: Share = Share(),
         watch: Stopwatch = SILENT,
+        masks: Masks | None = None,
     ) -> None:
-        """`sizes`: (width, height) before any change of each of the plan's images."""
+        """`sizes`: (width, height) before any change of each of the plan's images. `masks`: None where none are
+        used."""
         self._total, self._sizes, self._share = draws.recipe.total, sizes, share
         self._latents, self._text, self._device, self._watch = latents, text, device, watch
+        self._masks = masks
         self._step = lru_cache(maxsize=4)(draws.step)
 
     def micro_batches(self, step: int) -> list[Batch]:
@@ -124,7 +138,10 @@ class Loader:
             batches = [self._batch(self._mine(batch), looks) for batch in whole]
             if step < self._total:
                 for batch in self._step(step + 1):
-                    self._latents.expect(self._mine(batch))
+                    mine = self._mine(batch)
+                    self._latents.expect(mine)
+                    if self._masks is not None:
+                        self._masks.expect(mine)
         return batches
 
     def looks(self, step: int) -> int:
@@ -141,4 +158,4 @@ class Loader:
     def _batch(self, draws: Sequence[Draw], looks: int) -> Batch:
         weights = [draw.weight / looks for draw in draws]
         sizes = [self._sizes[draw.image] for draw in draws]
-        return Batch(draws, weights, sizes, self._device, self._latents, self._text, self._watch)
+        return Batch(draws, weights, sizes, self._device, self._latents, self._text, self._watch, self._masks)

@@ -14,7 +14,7 @@ from trainer.contract import checkpoints
 from trainer.contract import preset as presets
 from trainer.contract.problems import Problem, Problems
 from trainer.contract.rundir import RunDir
-from trainer.contract.settings import BY_PATH, Preset
+from trainer.contract.settings import BY_PATH, Folder, Preset
 
 from .curve import factor
 from .draws import digest
@@ -32,6 +32,13 @@ RULES: dict[str, tuple[Kind, str]] = {
     "about": ("free", FREE),
     "model": ("refused", _MODEL),
     "dataset": ("told", "the pictures are others from here on; steps per epoch may change, and with them the order"),
+    "dataset.masks": (
+        "told",
+        "other parts of the pictures count from here on: do not compare the loss before and after",
+    ),
+    "dataset.mask_outside": ("told", "the rest of the pictures counts otherwise from here on: do not compare the loss"),
+    "dataset.mask_normalise": ("told", "the loss is another one: do not compare its curve before and after"),
+    "dataset.regularisation_weight": ("told", "the loss is another one: do not compare its curve before and after"),
     "captions": ("told", "the captions are others from here on"),
     "captions.clip_skip": ("refused", _MODEL + ", read at the old layer of the text encoder"),
     "network": ("refused", _SHAPE),
@@ -106,7 +113,20 @@ def marks(preset: Preset) -> dict[str, str]:
 
 
 def _mark(value: Any) -> str:
-    return digest(repr(value)).hex()[:16]
+    folders = isinstance(value, list) and all(isinstance(part, Folder) for part in value)
+    return digest(repr([_Row(folder) for folder in value] if folders else value)).hex()[:16]
+
+
+class _Row:
+    """A row of image folders as its mark sees it: what states of all versions know, and of the rest what is set."""
+
+    def __init__(self, folder: Folder) -> None:
+        plain = Folder()
+        always = ("path", "repeats", "trigger")
+        self._told = [(name, part) for name, part in folder if name in always or part != getattr(plain, name)]
+
+    def __repr__(self) -> str:
+        return f"Folder({', '.join(f'{name}={part!r}' for name, part in self._told)})"
 
 
 def review(then: Mapping[str, str], old: Preset | None, new: Preset, at: Moment) -> list[Change]:

@@ -1,7 +1,8 @@
 """What is shown when: order, batches, crop, flip and caption of every look, as a function of (seed, epoch, image).
 
-A *look* is one showing of one image: image x repeat. Nothing here depends on what was drawn before, so no state exists
-to save, any step can be asked for at once, and adding images to a folder leaves the others' draws as they were.
+A *look* is one showing of one image: image x repeat; `balance` says how many an epoch has. Nothing here depends on what
+was drawn before, so no state exists to save, any step can be asked for at once, and adding images to a folder leaves
+the others' draws as they were.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 
+from .balance import Turns, halved
 from .buckets import Placed, Size
 from .captions import Rules, Source, compose
 
@@ -44,7 +46,7 @@ class Draw:
     is cut; its share of the slack says where to cut if the image was rotated before. `rotate`: degrees
     counter-clockwise. `jitter`: factors of brightness, contrast and saturation. `seed`: for whatever else is drawn for
     this look (noise, timestep, the VAE's noise), so that it does not matter in which batch, micro-batch or process the
-    look is. `weight`: 0 for a look that only keeps a process busy (see `rank_slice`).
+    look is. `weight`: factor on its loss; 0 for a look that only keeps a process busy (see `rank_slice`).
     """
 
     image: int
@@ -64,19 +66,21 @@ class Draw:
 
 @dataclass(frozen=True)
 class Subject:
-    """What the draws need of one image. `key` identifies it: path in its folder, not place in a list."""
+    """What the draws need of one image. `key` identifies it: path in its folder, not place in a list. `weight`: factor
+    on the loss of its looks."""
 
     image: int
     key: str
-    repeats: int
+    turns: Turns
     placed: Placed
     source: Source
+    weight: float = 1.0
 
 
 @dataclass(frozen=True)
 class Recipe:
     """The settings that decide the draws. `global_batch`: batch size x processes. `rotate` in degrees. `variants`: 0
-    draws captions anew at each look."""
+    draws captions anew at each look. `batches`: in an epoch; 0 where they are as many by themselves."""
 
     seed: int
     global_batch: int
@@ -89,6 +93,7 @@ class Recipe:
     rotate: float = 0.0
     jitter: float = 0.0
     variants: int = 0
+    batches: int = 0
 
 
 Look = tuple[int, int]
@@ -116,13 +121,18 @@ class Draws:
         looks: dict[Size, list[tuple[bytes, int, int]]] = {}
         for index, subject in enumerate(self.subjects):
             row = looks.setdefault(subject.placed.bucket, [])
-            for repeat in range(subject.repeats):
+            for repeat in range(subject.turns.within(epoch)):
                 row.append((digest(seed, epoch, subject.key, repeat, "order"), index, repeat))
-        batches = []
+        cuts: dict[Size, list[list[Look]]] = {}
         for bucket, row in looks.items():
             row.sort()
-            cuts = [[(i, repeat) for _, i, repeat in row[at : at + size]] for at in range(0, len(row), size)]
-            batches += [(digest(seed, epoch, bucket, place, "batch"), cut) for place, cut in enumerate(cuts)]
+            cuts[bucket] = [[(i, repeat) for _, i, repeat in row[at : at + size]] for at in range(0, len(row), size)]
+        halved(cuts, self.recipe.batches)
+        batches = [
+            (digest(seed, epoch, bucket, place, "batch"), cut)
+            for bucket, made in cuts.items()
+            for place, cut in enumerate(made)
+        ]
         return [cut for _, cut in sorted(batches, key=lambda batch: batch[0])]
 
     def step(self, step: int) -> list[list[Draw]]:
@@ -158,12 +168,12 @@ class Draws:
             rotate=(2 * turn - 1) * recipe.rotate,
             jitter=_three([1 + (2 * u - 1) * recipe.jitter for u in jitter[:3]]),
             variant=variant,
+            weight=subject.weight,
         )
 
     def variant_of(self, subject: Subject, epoch: int, repeat: int) -> int:
         """Which of the prepared captions a look shows: they take turns, over repeats and epochs."""
-        looks_before = (epoch - 1) * subject.repeats + repeat
-        return looks_before % self.recipe.variants if self.recipe.variants else 0
+        return (subject.turns.before(epoch) + repeat) % self.recipe.variants if self.recipe.variants else 0
 
     def caption(self, subject: Subject, epoch: int, repeat: int, progress: float) -> str:
         """The caption of a look that is not dropped."""
@@ -215,8 +225,8 @@ def rank_slice(batch: Sequence[Draw], rank: int, processes: int) -> list[Draw]:
 
 
 def looks_per_bucket(subjects: Sequence[Subject]) -> Mapping[Size, int]:
-    """Images x repeats in each bucket, sorted by size."""
+    """Looks of the first epoch in each bucket, sorted by size."""
     counts: dict[Size, int] = {}
     for subject in subjects:
-        counts[subject.placed.bucket] = counts.get(subject.placed.bucket, 0) + subject.repeats
+        counts[subject.placed.bucket] = counts.get(subject.placed.bucket, 0) + subject.turns.within(1)
     return dict(sorted(counts.items()))

@@ -35,6 +35,7 @@ def facts(plan: Plan, expected: str = "") -> list[Fact]:
         *([Fact("Expected time", expected)] if expected else []),
         _batches(plan),
         _captions(plan),
+        *_masks(plan),
         _held_out(plan),
         _trains(plan),
         _adapter(plan),
@@ -50,28 +51,40 @@ def buckets(plan: Plan) -> list[tuple[Size, int]]:
 
 
 def _images(plan: Plan) -> Fact:
-    train, held_out, aside = len(plan.train), len(plan.held_out), len(plan.division.aside)
+    train, held_out, aside = len(plan.learnt), len(plan.held_out), len(plan.division.aside)
+    kept = len(plan.regularisation)
+    looks = count_of(round(plan.looks_at(plan.regularisation)), "look")
+    beside = f"; {count_of(kept, 'regularisation image')} with {looks} an epoch in all" if kept else ""
     if not held_out and not aside:
-        return Fact("Images", f"{train:,}, all train", _folders(plan))
+        return Fact("Images", f"{train:,}, all train{beside}", _folders(plan))
     rest = f", {aside:,} on neither side" if aside else ""
-    return Fact("Images", f"{len(plan.images):,}: {train:,} train, {held_out:,} held out{rest}", _folders(plan))
+    told = f"{len(plan.images) - kept:,}: {train:,} train, {held_out:,} held out{rest}{beside}"
+    return Fact("Images", told, _folders(plan))
 
 
 def _folders(plan: Plan) -> tuple[str, ...]:
-    """The folders that are learnt from, with their images and repeats, where there are several."""
-    groups: dict[tuple[str, int], int] = {}
-    for image in plan.images:
-        if image.folder < len(plan.preset.dataset.folders):
-            group = (str(image.path.parent), image.repeats)
-            groups[group] = groups.get(group, 0) + 1
-    listed = [f"{folder}: {count:,}, repeats {repeats}" for (folder, repeats), count in groups.items()]
-    return tuple(listed) if len(listed) > 1 or len(plan.preset.dataset.folders) > 1 else ()
+    """The folders that are learnt from, with their images and how often these are shown, where there are several."""
+    rows = plan.preset.dataset.folders
+    groups: dict[tuple[str, int, int], list[int]] = {}
+    for index, image in enumerate(plan.images):
+        if image.folder < len(rows):
+            groups.setdefault((str(image.path.parent), image.repeats, image.folder), []).append(index)
+    listed = []
+    for (folder, repeats, row), images in groups.items():
+        looks = f"weight {rows[row].weight:g}, {count_of(round(plan.looks_at(images)), 'look')} an epoch"
+        how = f"repeats {repeats}" if plan.preset.dataset.balance == "repeats" else looks
+        regular = ", regularisation" if rows[row].regularisation else ""
+        listed.append(f"{folder}: {len(images):,}, {how}{regular}")
+    return tuple(listed) if len(listed) > 1 or len(rows) > 1 else ()
 
 
 def _looks(plan: Plan) -> Fact:
-    repeats = {plan.images[index].repeats for index in plan.train}
-    images, looks = len(plan.train), plan.steps.looks
-    if len(repeats) == 1:
+    learnt = plan.learnt
+    repeats = {plan.images[index].repeats for index in learnt}
+    images, looks = len(learnt), round(plan.looks_at(learnt))
+    if plan.preset.dataset.balance == "weights":
+        counted = f"{count_of(images, 'image')} shown {looks:,} times per epoch, by the folders' weights"
+    elif len(repeats) == 1:
         counted = f"{images:,} x {count_of(repeats.pop(), 'repeat')} = {looks:,} per epoch"
     else:
         counted = f"{images:,} x {min(repeats):,} to {max(repeats):,} repeats = {looks:,} per epoch"
@@ -111,6 +124,22 @@ def _captions(plan: Plan) -> Fact:
     }
     how = {"cached": "encoded once", "variants": "variants encoded beforehand", "live": "encoded at each look"}
     return Fact("Captions", f"{sources[captions.mode]}{trigger}; {how[plan.text_mode]}")
+
+
+def _masks(plan: Plan) -> list[Fact]:
+    """How many of the training images have one, where masks are used, and the names of those that have none."""
+    dataset = plan.preset.dataset
+    if dataset.masks == "none":
+        return []
+    bare = [plan.images[index].path.name for index in plan.train if plan.images[index].mask is None]
+    told = f"{len(plan.train) - len(bare):,} of {count_of(len(plan.train), 'image')} {_have_one(len(plan.train))}"
+    counts = f"the rest of the picture counts {dataset.mask_outside:g}"
+    area = ", divided by the share that counts" if dataset.mask_normalise == "area" else ""
+    return [Fact("Masks", f"{told}; {counts}{area}", tuple(f"none: {name}" for name in bare))]
+
+
+def _have_one(count: int) -> str:
+    return "has one" if count == 1 else "have one"
 
 
 def _held_out(plan: Plan) -> Fact:

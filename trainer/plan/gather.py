@@ -13,6 +13,7 @@ from trainer.contract.settings import Folder, Preset
 
 from . import sides
 from .buckets import Placed
+from .masks import with_masks
 from .place import place_all
 from .prints import content_hash
 from .scan import ImageFile, Scan, Unreadable, scan, without
@@ -39,8 +40,42 @@ def gather(preset: Preset, broken: Sequence[Unreadable], known: Known) -> Gather
         _refuse_empty(found.images, first, preset.validation.folder)
         division = divide_by_folder(found.images, first, known, known.sides or Sides())
     else:
-        division = divide(found.images, preset.validation.split, known, _before(preset, known))
+        division = _divide(found.images, preset, known)
     return Gathered(found, tuple(placed), division)
+
+
+def regularises(preset: Preset, image: ImageFile) -> bool:
+    """Whether it is a regularisation image; one of the held-out folder is none."""
+    rows = preset.dataset.folders
+    return image.folder < len(rows) and rows[image.folder].regularisation
+
+
+def triggers(preset: Preset) -> list[str]:
+    """The trigger word of each row, and of the held-out folder. Regularisation images have only a word of their row's
+    own, such as the name of the class."""
+    common = preset.captions.trigger
+    rows = [row.trigger.strip() or ("" if row.regularisation else common) for row in preset.dataset.folders]
+    return [*rows, common]
+
+
+def _divide(images: Sequence[ImageFile], preset: Preset, known: Known) -> Division:
+    """Regularisation images are never held out, nor is anything compared with them."""
+    own = [index for index, image in enumerate(images) if not regularises(preset, image)]
+    if not own:
+        why = "all images are regularisation images: there is nothing to learn"
+        raise Problems([Problem("dataset.folders", why, "add a folder of what is to be learnt", "data")])
+    found = divide([images[index] for index in own], preset.validation.split, known, _before(preset, known))
+    if len(own) == len(images):
+        return found
+    train = sorted({*range(len(images))} - {own[index] for index in (*found.held_out, *found.aside)})
+    return replace(
+        found,
+        train=tuple(train),
+        held_out=tuple(own[index] for index in found.held_out),
+        aside=tuple(own[index] for index in found.aside),
+        compared=found.compared and found.compared + len(images) - len(own),
+        alike=tuple(tuple(own[index] for index in group) for group in found.alike),
+    )
 
 
 def _before(preset: Preset, known: Known) -> Sides:
@@ -73,7 +108,7 @@ def _scan_all(preset: Preset) -> Scan:
     problems: list[Problem] = []
     found, held = Scan(()), Scan(())
     try:
-        found = scan(rows, extension)
+        found = with_masks(scan(rows, extension), preset.dataset)
     except Problems as error:
         problems += error.problems
     try:

@@ -9,12 +9,14 @@ from trainer.contract import advice
 from trainer.contract.in_words import in_words, said
 from trainer.contract.settings import Preset
 
-from .captions import varies
-from .counting import count_of, verb
+from .captions import compose, varies
+from .counting import count_of, some_of, verb
 from .heldout import notes as held_out
 
 if TYPE_CHECKING:
     from .plan import Plan
+
+_NAMED = 5
 
 
 def notes(plan: Plan) -> list[str]:
@@ -30,11 +32,74 @@ def _unreadable(plan: Plan) -> list[str]:
     return [f"{count_of(len(bad), 'file')} cannot be used and {verb(bad, 'is', 'are')} skipped ({named})."]
 
 
+def _regularisation(plan: Plan) -> list[str]:
+    kept, dataset = plan.regularisation, plan.preset.dataset
+    if not kept:
+        return []
+    told = []
+    looks, others = plan.looks_at(kept), plan.looks_at(plan.learnt)
+    if looks > others:
+        told.append(
+            f"Regularisation images are shown {round(looks):,} times an epoch, those that are to be learnt only "
+            f"{round(others):,} times: most of the training goes into what the model knows already."
+        )
+    if dataset.regularisation_weight == 0:
+        told.append(
+            "Regularisation images take time and teach nothing: their weight is 0 (dataset.regularisation_weight)."
+        )
+    bare = _without_text(plan)
+    if bare and plan.preset.captions.mode != "none":
+        told.append(
+            f"{count_of(bare, 'regularisation image')} will be trained with no text: give caption files, or the name "
+            "of the class as the trigger word of their folder."
+        )
+    return told
+
+
+def _without_text(plan: Plan) -> int:
+    """Regularisation images with an empty caption."""
+    return sum(not compose(plan.sources[index], plan.preset.captions) for index in plan.regularisation)
+
+
+def _masks(plan: Plan) -> list[str]:
+    dataset = plan.preset.dataset
+    if dataset.masks == "none":
+        return ["Folders of masks are given but not used: dataset.masks is none."] if _mask_folders(plan) else []
+    bare = [plan.images[index].path.name for index in plan.train if plan.images[index].mask is None]
+    what = "alpha channel" if dataset.masks == "alpha" else "mask"
+    if len(bare) == len(plan.train):
+        return [f"No image has a{'n' if what[0] == 'a' else ''} {what}: every picture is learnt whole (dataset.masks)."]
+    told = []
+    if bare:
+        named = some_of(bare, _NAMED)
+        told.append(
+            f"{count_of(len(bare), 'image')} {verb(bare, 'has', 'have')} no {what} and {verb(bare, 'is', 'are')} "
+            f"learnt whole ({named})."
+        )
+    if plan.held_out and plan.preset.validation.every != "never":
+        told.append("The validation loss is that of whole pictures: masks count in training only.")
+    return told
+
+
+def _mask_folders(plan: Plan) -> bool:
+    return any(row.mask.strip() for row in plan.preset.dataset.folders)
+
+
+def _weights(plan: Plan) -> list[str]:
+    rows, by_weights = plan.preset.dataset.folders, plan.preset.dataset.balance == "weights"
+    if not by_weights and len({row.weight for row in rows}) > 1:
+        return ["The folders' weights have no effect: dataset.balance is repeats."]
+    return []
+
+
 def _missing_captions(plan: Plan) -> list[str]:
-    missing, total = plan.captions.fallback, len(plan.images)
+    lacking = [index for index, source in enumerate(plan.sources) if source.origin == "fallback"]
+    kept = frozenset(plan.regularisation)
+    lacking = [index for index in lacking if index not in kept]
+    missing, total = len(lacking), len(plan.images) - len(kept)
     if not missing:
         return []
-    bare = sum(source.origin == "fallback" and not source.trigger for source in plan.sources)
+    bare = sum(not plan.sources[index].trigger for index in lacking)
     shown = "the trigger word is used" if not bare else "they are trained with no text, since no trigger word is set"
     if missing == total:
         extension = plan.preset.captions.extension
@@ -45,7 +110,9 @@ def _missing_captions(plan: Plan) -> list[str]:
 def _empty_captions(plan: Plan) -> list[str]:
     if plan.preset.captions.mode == "none":
         return ["Captions are off: every image is trained with no text, and the trigger word is not used."]
-    empty = plan.captions.empty - sum(s.origin == "fallback" and not s.trigger for s in plan.sources)
+    kept = frozenset(plan.regularisation)
+    told = sum(s.origin == "fallback" and not s.trigger for i, s in enumerate(plan.sources) if i not in kept)
+    empty = plan.captions.empty - told - _without_text(plan)
     return [f"{count_of(empty, 'image')} will be trained with an empty caption."] if empty > 0 else []
 
 
@@ -118,6 +185,9 @@ def _thin_batches(plan: Plan) -> list[str]:
 
 _NOTES: tuple[Callable[[Plan], list[str]], ...] = (
     _unreadable,
+    _masks,
+    _regularisation,
+    _weights,
     _missing_captions,
     _empty_captions,
     held_out,

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageEnhance, ImageOps
 
 from .draws import Draw
@@ -39,12 +40,22 @@ def open_image(path: Path, data: bytes | None = None) -> Image.Image:
     """The file's first frame as upright 8-bit RGB. BrokenImage where it cannot be decoded to its last pixel.
 
     `data`: the file's bytes where the caller has them."""
+    return _open(path, data, to_rgb)
+
+
+def open_mask(path: Path, alpha: bool, data: bytes | None = None) -> Image.Image:
+    """A mask as upright 8-bit grey, white where the image counts: an image's alpha channel, or a picture of a mask.
+    BrokenImage as for `open_image`."""
+    return _open(path, data, to_alpha if alpha else to_grey)
+
+
+def _open(path: Path, data: bytes | None, finish: Callable[[Image.Image], Image.Image]) -> Image.Image:
     if Path(path).suffix.lower() in _HEIF:
         register_heif()
     try:
         with Image.open(io.BytesIO(read_bytes(path) if data is None else data)) as image:
             image.load()
-            return to_rgb(upright(image))
+            return finish(upright(image))
     except BrokenImage:
         raise
     except Exception as error:  # decoders raise whatever the damage leads them to
@@ -68,6 +79,21 @@ def to_rgb(image: Image.Image) -> Image.Image:
         white = Image.new("RGBA", cut_out.size, (255, 255, 255, 255))
         return Image.alpha_composite(white, cut_out).convert("RGB")
     return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def to_alpha(image: Image.Image) -> Image.Image:
+    """The alpha channel; white for an image that has none."""
+    return image.convert("RGBA").getchannel("A")
+
+
+def to_grey(image: Image.Image) -> Image.Image:
+    """8-bit grey of a picture of a mask. What is transparent in it is black: masks are painted white on nothing."""
+    if image.mode.startswith("I") or image.mode == "F":
+        return _deep_grey(image)
+    grey = image.convert("RGB").convert("L")
+    if not image.has_transparency_data:
+        return grey
+    return Image.composite(grey, Image.new("L", grey.size), to_alpha(image))
 
 
 def _deep_grey(image: Image.Image) -> Image.Image:
@@ -129,3 +155,19 @@ def look(
 def seen(image: Image.Image, draw: Draw) -> Image.Image:
     """An upright image as a draw shows it."""
     return look(image, draw.resized, draw.crop, draw.bucket, draw.flip, draw.rotate, draw.jitter)
+
+
+def seen_mask(mask: Image.Image, size: tuple[int, int], draw: Draw) -> Image.Image:
+    """The part of an image's mask that a draw shows: scaled, turned, cut and mirrored like the image, which is of
+    `size`. What is not turned can be scaled at once."""
+    return look(
+        resize(mask, size) if draw.rotate else mask, draw.resized, draw.crop, draw.bucket, draw.flip, draw.rotate
+    )
+
+
+def shares(mask: Image.Image, factor: int) -> NDArray[np.float32]:
+    """(height / factor, width / factor): how much of each latent's square of pixels the mask leaves white, 0 to 1."""
+    values = np.asarray(mask, dtype=np.float32)
+    height, width = values.shape
+    squares = values.reshape(height // factor, factor, width // factor, factor)
+    return squares.mean(axis=(1, 3)) / np.float32(255.0)

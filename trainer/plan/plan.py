@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 from trainer.contract import families, rules
 from trainer.contract import preset as presets
@@ -18,14 +19,16 @@ from . import names, timetable
 from .buckets import Placed, Size
 from .captions import Source, compose, read_sources
 from .describe import describe
-from .draws import Draw, Draws, Recipe, Subject, digest, looks_per_bucket
-from .gather import gather
+from .draws import Draw, Draws, Recipe, Subject, looks_per_bucket
+from .gather import gather, regularises, triggers
+from .masks import check_decoded
 from .model_notes import model_notes
 from .notes import notes
 from .scan import ImageFile, Unreadable
 from .sides import Known
 from .split import Division
 from .steps import Steps, count_steps
+from .subjects import probe_of, subjects_of, turns_of
 
 __all__ = ["Adapter", "CaptionCounts", "Plan", "batches", "describe", "examine", "make_plan"]
 
@@ -54,9 +57,10 @@ class Adapter:
 @dataclass(frozen=True)
 class Plan:
     """`division`: which images are trained on and which are held out; `train_probe`: as many training images, measured
-    beside the held-out ones. `buckets`: looks per epoch in each. `checkpoints`, `samples`, `validations`: steps after
-    which each happens (0 is before the first). `text_mode`: "cached" (one caption an image), "variants" (several,
-    encoded beforehand) or "live". `files`: names of the adapter files that will be written."""
+    beside the held-out ones. `buckets`: looks of the first epoch in each. `checkpoints`, `samples`, `validations`:
+    steps after which each happens (0 is before the first). `text_mode`: "cached" (one caption an image), "variants"
+    (several, encoded beforehand) or "live". `files`: names of the adapter files that will be written. `latent_factor`:
+    pixels of a latent's side."""
 
     preset: Preset
     processes: int
@@ -77,6 +81,7 @@ class Plan:
     adapter: Adapter
     files: tuple[str, ...]
     notes: tuple[str, ...]
+    latent_factor: int
     draws: Draws = field(repr=False, compare=False)
     _subjects: Mapping[int, Subject] = field(repr=False, compare=False)
 
@@ -89,6 +94,24 @@ class Plan:
     def held_out(self) -> tuple[int, ...]:
         """Indices in `images` of those that are only measured."""
         return self.division.held_out
+
+    @cached_property
+    def regularisation(self) -> tuple[int, ...]:
+        """Indices of the training images that only keep the model from forgetting."""
+        return tuple(index for index in self.train if regularises(self.preset, self.images[index]))
+
+    @cached_property
+    def learnt(self) -> tuple[int, ...]:
+        """Indices of the training images that are to be learnt."""
+        return tuple(index for index in self.train if not regularises(self.preset, self.images[index]))
+
+    @cached_property
+    def _trained(self) -> frozenset[int]:
+        return frozenset(self.train)
+
+    def looks_at(self, images: Sequence[int]) -> float:
+        """Looks per epoch, on average, at those of these images that are trained on."""
+        return sum(self._subjects[index].turns.mean for index in images if index in self._trained)
 
     @property
     def held_out_names(self) -> list[str]:
@@ -140,8 +163,9 @@ class Plan:
         return names.checkpoint_file(str(self.preset.saving.name), self.preset.saving.every, step, self.steps)
 
     def looks_per_image(self) -> float:
-        """How often an image is shown in the whole run, on average."""
-        return self.steps.looks * self.steps.epochs / max(len(self.train), 1)
+        """How often an image that is to be learnt is shown in the whole run, on average."""
+        learnt = self.learnt
+        return self.looks_at(learnt) * self.steps.epochs / max(len(learnt), 1)
 
 
 def batches(plan: Plan, epoch: int) -> list[list[Draw]]:
@@ -170,6 +194,8 @@ def examine(preset: Preset, processes: int | None = None, known: Known = NOTHING
         plan = make_plan(resolved, processes, recognised, known=known)
     except Problems as found:
         problems += [problem for problem in found.problems if problem not in problems]
+    if plan is not None:
+        problems += check_decoded([plan.images[index] for index in plan.train], resolved.dataset)
     if problems or plan is None or recognised is None:
         raise Problems(problems)
     return resolved, recognised, plan
@@ -207,20 +233,20 @@ def make_plan(
     processes = processes or len(parse_gpus(preset.hardware.gpus))
     gathered = gather(preset, broken, known)
     found, placed, division = gathered.found, gathered.placed, gathered.division
-    triggers = [row.trigger.strip() or preset.captions.trigger for row in preset.dataset.folders]
-    sources, problems = read_sources(found.images, preset.captions, [*triggers, preset.captions.trigger])
+    sources, problems = read_sources(found.images, preset.captions, triggers(preset))
     if problems:
         raise Problems(problems)
     train, held_out = division.train, division.held_out
-    subjects = _subjects(found.images, placed, sources, frozenset(held_out))
+    batch, accumulate = int(preset.training.batch_size) * processes, preset.training.accumulate  # type: ignore[arg-type]
+    turns, batches = turns_of(preset, gathered, batch)
+    subjects = subjects_of(preset, gathered, sources, turns)
     training = [subjects[index] for index in train]
     looks = looks_per_bucket(training)
-    batch, accumulate = int(preset.training.batch_size) * processes, preset.training.accumulate  # type: ignore[arg-type]
-    steps = count_steps(looks, batch, accumulate, preset.training.length)
+    steps = count_steps(looks, batch, accumulate, preset.training.length, batches)
     text_mode = timetable.text_mode(preset)
     checkpoints = timetable.checkpoint_steps(preset, steps)
     validations = timetable.validation_steps(preset, steps, held_out)
-    draws = Draws(training, _recipe(preset, batch, steps, text_mode))
+    draws = Draws(training, replace(_recipe(preset, batch, steps, text_mode), batches=batches))
     plan = Plan(
         preset=preset,
         processes=processes,
@@ -229,7 +255,7 @@ def make_plan(
         placed=placed,
         sources=tuple(sources),
         division=division,
-        train_probe=_probe(train, subjects, len(held_out)),
+        train_probe=probe_of(preset, gathered, len(held_out)),
         buckets=looks,
         steps=steps,
         checkpoints=checkpoints,
@@ -241,6 +267,7 @@ def make_plan(
         adapter=adapter_of(preset, recognised),
         files=timetable.files(preset, steps, checkpoints, bool(validations)),
         notes=(),
+        latent_factor=_family_of(recognised).latent_factor,
         draws=draws,
         _subjects=subjects,
     )
@@ -251,15 +278,6 @@ def _must_compute(preset: Preset) -> None:
     problems = [problem for rule in rules.FOR_THE_PLAN for problem in rule(preset)]
     if problems:
         raise Problems(problems)
-
-
-def _subjects(
-    images: Sequence[ImageFile], placed: Sequence[Placed], sources: Sequence[Source], held_out: frozenset[int]
-) -> dict[int, Subject]:
-    return {
-        index: Subject(index, image.key, 1 if index in held_out else image.repeats, placed[index], sources[index])
-        for index, image in enumerate(images)
-    }
 
 
 def _recipe(preset: Preset, global_batch: int, steps: Steps, text_mode: str) -> Recipe:
@@ -279,17 +297,18 @@ def _recipe(preset: Preset, global_batch: int, steps: Steps, text_mode: str) -> 
     )
 
 
-def _probe(train: Sequence[int], subjects: Mapping[int, Subject], count: int) -> tuple[int, ...]:
-    """As many training images as are held out, spread over the folders by their keys' hashes."""
-    return tuple(sorted(sorted(train, key=lambda index: digest(subjects[index].key, "probe"))[:count]))
-
-
 def _count_captions(sources: Sequence[Source], preset: Preset) -> CaptionCounts:
     return CaptionCounts(
         files=sum(source.origin == "file" for source in sources),
         fallback=sum(source.origin == "fallback" for source in sources),
         empty=sum(not compose(source, preset.captions) for source in sources),
     )
+
+
+def _family_of(recognised: Recognised | None) -> families.Family:
+    """The family of a base model that is trained; of none the default one."""
+    trained = recognised is not None and recognised.trained
+    return families.by_name(recognised.family) if recognised is not None and trained else families.default_family()
 
 
 def adapter_of(preset: Preset, recognised: Recognised | None) -> Adapter:

@@ -28,7 +28,8 @@ ASIDE = "set aside"
 @dataclass(frozen=True, slots=True)
 class ImageFile:
     """One image. `folder`: index of its row. `key`: folder name and path inside it, which identifies the image in all
-    draws. `class_name`: the folder's name without its number. `bytes`, `mtime`: of the file, when it was looked at."""
+    draws. `class_name`: the folder's name without its number. `bytes`, `mtime`: of the file, when it was looked at.
+    `mask`: the file that its mask is read from; its own path where that is its alpha channel (`masks`)."""
 
     path: Path
     key: str
@@ -39,6 +40,7 @@ class ImageFile:
     caption_file: Path | None
     bytes: int
     mtime: float
+    mask: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -217,8 +219,8 @@ def _scan_place(place: _Place, extension: str) -> tuple[list[ImageFile], list[Un
         try:
             size = measure(entry.path)
             status = entry.stat()
-        except _CANNOT_READ as error:
-            unreadable.append(Unreadable(Path(entry.path), _reason(error)))
+        except CANNOT_READ as error:
+            unreadable.append(Unreadable(Path(entry.path), reason(error)))
             continue
         wanted = os.path.splitext(entry.name)[0] + extension
         caption = names.get(wanted) or names.get(wanted.lower())
@@ -238,11 +240,12 @@ def _scan_place(place: _Place, extension: str) -> tuple[list[ImageFile], list[Un
     return images, unreadable
 
 
-_CANNOT_READ = (OSError, ValueError, SyntaxError, EOFError, TypeError, KeyError, IndexError, RuntimeError, ImportError)
+CANNOT_READ = (OSError, ValueError, SyntaxError, EOFError, TypeError, KeyError, IndexError, RuntimeError, ImportError)
 """What Pillow and its plug-ins raise for damaged files; UnidentifiedImageError is an OSError."""
 
 
-def _reason(error: BaseException) -> str:
+def reason(error: BaseException) -> str:
+    """Why a file cannot be read, in a few words, from what reading it raised."""
     from PIL import Image, UnidentifiedImageError
 
     if isinstance(error, UnidentifiedImageError):

@@ -14,7 +14,7 @@ from .buckets import Size
 @dataclass(frozen=True)
 class Steps:
     """`per_epoch` and `total` optimizer steps; `batches`: forward passes per epoch over all processes together, each of
-    up to batch size x processes images; `looks`: images x repeats in an epoch."""
+    up to batch size x processes images; `looks`: showings of images in an epoch."""
 
     per_epoch: int
     total: int
@@ -40,12 +40,15 @@ class Steps:
         return step % self.per_epoch == 0
 
 
-def count_steps(looks_per_bucket: Mapping[Size, int], global_batch: int, accumulate: int, length: str) -> Steps:
+def count_steps(
+    looks_per_bucket: Mapping[Size, int], global_batch: int, accumulate: int, length: str, batches: int = 0
+) -> Steps:
     """Steps of a run. One batch comes from one bucket and the last one of each bucket may be smaller, never dropped;
     `accumulate` batches make a step, and the last step of an epoch may have fewer.
 
-    `global_batch`: batch size x processes. `length`: "1500 steps" or "10 epochs"."""
-    batches = sum(math.ceil(looks / global_batch) for looks in looks_per_bucket.values())
+    `global_batch`: batch size x processes. `length`: "1500 steps" or "10 epochs". `batches`: in an epoch, where that is
+    fixed (`balance.most_batches`); 0: as many as the buckets need."""
+    batches = batches or sum(math.ceil(looks / global_batch) for looks in looks_per_bucket.values())
     per_epoch = max(1, math.ceil(batches / accumulate))
     wanted = parse_length(length)
     total = wanted.count * per_epoch if wanted.unit == "epoch" else wanted.count

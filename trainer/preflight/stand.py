@@ -96,7 +96,7 @@ class Stand:
 
     def images(self) -> list[Draw]:
         """Up to `IMAGES` training images as they are measured: those whose captions differ first, else as they come."""
-        draws = self.bench.plan.fixed_draws(self.bench.plan.train)
+        draws = self.bench.plan.fixed_draws(self.bench.plan.learnt)
         by_caption = {draw.caption: draw for draw in reversed(draws)}
         different = [draw for draw in draws if by_caption[draw.caption] is draw]
         rest = [draw for draw in draws if by_caption[draw.caption] is not draw]

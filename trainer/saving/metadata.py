@@ -21,6 +21,7 @@ from typing import Any
 from trainer.contract.families import Family
 from trainer.contract.settings import Preset
 from trainer.plan.curve import options_of
+from trainer.plan.gather import regularises
 from trainer.plan.plan import Plan
 
 from .hashes import NO_HASHES, Hashes
@@ -73,6 +74,7 @@ def optimizer_text(optimizer: object, arguments: Mapping[str, Any]) -> str:
 
 def _run(plan: Plan, facts: RunFacts) -> dict[str, Any]:
     preset, steps = plan.preset, plan.steps
+    regular = round(plan.looks_at(plan.regularisation))  # with repeats, as Kohya counts both
     return {
         "ss_session_id": facts.session,
         "ss_training_started_at": facts.started,
@@ -85,9 +87,9 @@ def _run(plan: Plan, facts: RunFacts) -> dict[str, Any]:
         "ss_num_epochs": steps.last_epoch,
         "ss_max_train_steps": steps.total,
         "ss_num_batches_per_epoch": steps.batches,
-        "ss_num_train_images": steps.looks,
+        "ss_num_train_images": steps.looks - regular,
         "ss_num_validation_images": len(plan.held_out),
-        "ss_num_reg_images": 0,
+        "ss_num_reg_images": regular,
         "ss_validation_split": round(len(plan.held_out) / max(len(plan.images), 1), 6),
         "ss_validation_seed": None,
         "ss_max_validation_steps": None,
@@ -156,7 +158,7 @@ def _noise(preset: Preset, facts: RunFacts) -> dict[str, Any]:
         "ss_huber_schedule": noise.huber_schedule,
         "ss_huber_scale": noise.huber_scale,
         "ss_huber_c": noise.huber_c,
-        "ss_prior_loss_weight": 1.0,
+        "ss_prior_loss_weight": preset.dataset.regularisation_weight,
     }
 
 
@@ -207,14 +209,17 @@ def _published(plan: Plan) -> dict[str, str]:
     if not preset.saving.publish:
         return empty
     folders: dict[str, dict[str, int]] = {}
+    regular: dict[str, dict[str, int]] = {}
     tags: dict[str, Counter[str]] = {}
     for image, source in zip(plan.images, plan.sources):
         if image.folder >= len(preset.dataset.folders):  # of the held-out folder: not learnt from
             continue
         name = image.path.parent.name
-        folders.setdefault(name, {"n_repeats": image.repeats, "img_count": 0})["img_count"] += 1
+        kind = regular if regularises(preset, image) else folders
+        kind.setdefault(name, {"n_repeats": image.repeats, "img_count": 0})["img_count"] += 1
         tags.setdefault(name, Counter()).update(_tags(source.lines, preset.captions.separator))
-    shown = {"ss_dataset_dirs": json.dumps(folders, ensure_ascii=False), "ss_reg_dataset_dirs": "{}"}
+    named = {"ss_dataset_dirs": folders, "ss_reg_dataset_dirs": regular}
+    shown = {key: json.dumps(value, ensure_ascii=False) for key, value in named.items()}
     shown["ss_tag_frequency"] = json.dumps({name: dict(count) for name, count in tags.items()}, ensure_ascii=False)
     shown["ss_sd_model_name"] = _file_name(preset.model.path)
     if preset.model.vae:

@@ -71,6 +71,7 @@ TABLE: list[tuple[dict[str, Any], str, str]] = [
     ({"noise.min_snr_gamma": 5, "noise.debiased": True}, "noise.debiased", "min_snr_gamma to 0"),
     ({"noise.adaptive_noise_scale": 0.01}, "noise.adaptive_noise_scale", "set it to 0"),
     ({"noise.timestep_min": 500, "noise.timestep_max": 500}, "noise.timestep_min", "below noise.timestep_max"),
+    ({"dataset.masks": "folders", "dataset.folders": [{"path": "x"}]}, "dataset.masks", "use no masks"),
     ({"saving.name": "a/b"}, "saving.name", "a-b"),
     ({"saving.name": "con"}, "saving.name", "_con"),
     ({"saving.name": "cat.safetensors"}, "saving.name", "write cat"),

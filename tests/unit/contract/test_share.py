@@ -17,7 +17,12 @@ def private(**saving: Any) -> Preset:
         {
             "format": 1,
             "model": {"path": "/home/bob smith/models/toy.safetensors"},
-            "dataset": {"folders": [{"path": "/home/bob smith/pics/10_anna", "repeats": 3}, {"path": r"D:\\b\\c"}]},
+            "dataset": {
+                "folders": [
+                    {"path": "/home/bob smith/pics/10_anna", "repeats": 3, "mask": "/home/bob smith/masks/anna"},
+                    {"path": r"D:\\b\\c"},
+                ]
+            },
             "sampling": {"prompts_file": "/home/bob smith/prompts.txt"},
             "validation": {"folder": "/home/bob smith/held"},
             "saving": saving,
@@ -48,12 +53,14 @@ def test_a_shared_recipe_is_whole_and_names_no_folder(publish: bool) -> None:
     again = presets.loads(text)
     assert again == shareable(private(publish=publish))
     assert again.model.path == "toy.safetensors" and again.dataset.folders[0].repeats == 3
+    assert [row.mask for row in again.dataset.folders] == ["anna" if publish else "masks 1", ""]
 
 
 @pytest.mark.parametrize(
     ("text", "told"),
     [
         ("/home/bob smith/pics/10_anna/my cat.png is skipped: cut short", "an image is skipped: cut short"),
+        ("1 mask cannot be read: /home/bob smith/masks/anna/my cat.png", "1 mask cannot be read: an image"),
         ("No such file: '/home/bob smith/models/toy.safetensors'", "No such file: 'toy.safetensors'"),
         ("in /opt/py/lib/site.py, 12.3 images/s and/or 1/2", "in site.py, 12.3 images/s and/or 1/2"),
         ("C:\\Users\\bob smith\\x\\cat.safetensors cannot", "cat.safetensors cannot"),

@@ -18,6 +18,7 @@ from trainer.data.latents import BrokenImages, CachedLatents, Latents, LiveLaten
 from trainer.data.loader import Batch, Loader, Share
 from trainer.data.text import CachedText, LiveText, prepare_text
 from trainer.parts import Conditioning, DiscreteProcess, SamplingDefaults
+from trainer.plan.balance import Turns
 from trainer.plan.buckets import Placed, Size
 from trainer.plan.captions import Source
 from trainer.plan.draws import Draw, Draws, Recipe, Subject
@@ -83,7 +84,8 @@ def paths(tmp_path: Path) -> list[Path]:
 
 def draws(batch: int = 2, accumulate: int = 1, epochs: int = 2, **changes: Any) -> Draws:
     subjects = [
-        Subject(i, f"set/{i}.png", 1, WIDE if i < 5 else TALL, Source((f"picture {i}",), "", "file")) for i in range(7)
+        Subject(i, f"set/{i}.png", Turns(1), WIDE if i < 5 else TALL, Source((f"picture {i}",), "", "file"))
+        for i in range(7)
     ]
     steps = count_steps({WIDE.bucket: 5, TALL.bucket: 2}, batch, accumulate, f"{epochs} epochs")
     return Draws(subjects, Recipe(7, batch, accumulate, steps.per_epoch, steps.total, Captions(), **changes))

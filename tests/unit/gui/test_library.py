@@ -78,10 +78,13 @@ def test_dropped_presets_are_read_or_refused(context: Context) -> None:
 def test_a_dropped_presets_relative_paths_lead_to_what_ships_and_nowhere_else(context: Context) -> None:
     (context.root / "presets" / "demo" / "model").mkdir(parents=True)
     (context.root / "secret").mkdir()
-    written = '[model]\npath = "demo/model"\nvae = "../secret"\n[[dataset.folders]]\npath = "mine"\n'
+    written = (
+        '[model]\npath = "demo/model"\nvae = "../secret"\n[[dataset.folders]]\npath = "mine"\nmask = "demo/model"\n'
+    )
     preset = library.read_dropped("x.toml", "toml", written, context).preset
     assert preset.model.path == str((context.root / "presets" / "demo" / "model").resolve())
     assert (preset.model.vae, preset.dataset.folders[0].path) == ("../secret", "mine")
+    assert preset.dataset.folders[0].mask == preset.model.path
 
 
 def test_what_a_preset_would_do_and_what_sharing_takes_out_is_told(context: Context) -> None:

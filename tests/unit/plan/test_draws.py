@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trainer.contract.settings import Captions
+from trainer.plan.balance import Turns
 from trainer.plan.buckets import Placed, Size
 from trainer.plan.captions import Source
 from trainer.plan.draws import Draw, Draws, Recipe, Subject, looks_in, looks_per_bucket, rank_slice
@@ -19,7 +20,7 @@ WIDE, TALL = Placed(Size(96, 64), Size(120, 64)), Placed(Size(64, 96), Size(64, 
 def make(images: int = 7, repeats: int = 2, batch: int = 3, accumulate: int = 1, **more: object) -> Draws:
     """Draws over images of two shapes, every third one tall."""
     subjects = [
-        Subject(i, f"f/{i}.png", repeats, TALL if i % 3 == 0 else WIDE, Source(("a, b, c, d",), "zz", "file"))
+        Subject(i, f"f/{i}.png", Turns(repeats), TALL if i % 3 == 0 else WIDE, Source(("a, b, c, d",), "zz", "file"))
         for i in range(images)
     ]
     steps = count_steps(looks_per_bucket(subjects), batch, accumulate, "10 epochs")

@@ -110,6 +110,19 @@ def test_tags_and_names_only_where_published(plan: Plan) -> None:
     assert loud["modelspec.trigger_phrase"] == "zxq"
 
 
+def test_regularisation_images_are_counted_apart_with_their_repeats_as_kohya_does(plan: Plan) -> None:
+    folder = plan.images[0].path.parent
+    other = folder.with_name("2_class")
+    other.mkdir()
+    Image.new("RGB", (256, 256)).save(other / "a.png")
+    rows = [{"path": str(folder)}, {"path": str(other), "regularisation": True}]
+    values = {"dataset.folders": rows, "dataset.regularisation_weight": 0.5, "saving.publish": True}
+    told = adapter_metadata(plan_of(folder, **values), default_family(), facts())
+    assert (told["ss_num_train_images"], told["ss_num_reg_images"], told["ss_prior_loss_weight"]) == ("9", "2", "0.5")
+    assert json.loads(told["ss_reg_dataset_dirs"]) == {"2_class": {"n_repeats": 2, "img_count": 1}}
+    assert list(json.loads(told["ss_dataset_dirs"])) == ["3_secret subject"]
+
+
 def test_step_and_epoch_of_a_save_in_between(plan: Plan) -> None:
     per_epoch = plan.steps.per_epoch
     for step, epoch in ((1, "1"), (per_epoch, "1"), (per_epoch + 1, "2")):

@@ -24,21 +24,22 @@ class Folder(Section):
     it only makes the epoch longer. Empty: the number before the first _ of the folder's name, else 1."""
 
     trigger: Annotated[str, Setting("Trigger word of this folder", kohya="class_tokens", tier="advanced")] = ""
-    """Trigger word for this folder alone. Empty: the one of the captions section."""
+    """Trigger word for this folder alone. Empty: the one of the captions section; for regularisation images none."""
 
     weight: Annotated[float, Field(gt=0, le=1000), Setting("Weight", tier="expert")] = 1.0
-    """How often images of this folder are shown compared with those of others, where folders are balanced by weight."""
+    """This folder's part of an epoch compared with that of others, where folders are balanced by weights: 2 beside 1
+    gets two thirds of the looks, however many images it has."""
 
     regularisation: Annotated[bool, Setting("Regularisation images", kohya="reg_data_dir, is_reg", tier="advanced")] = (
         False
     )
     """Ordinary pictures of the same class (other people, other dogs), shown as often as their repeats say, so that the
-    model does not forget what the class looks like. The trigger word is left out of their captions; they are never held
-    out."""
+    model does not forget what the class looks like. The trigger word is left out of their captions, but for one that
+    their row has itself, such as the name of the class; they are never held out."""
 
     mask: Annotated[PathText, Setting("Masks", kohya="conditioning_data_dir", tier="advanced", widget="path")] = ""
-    """A folder of masks with the images' names: white is learnt, black counts as the weight outside says. Empty: none
-    (or the alpha channel, as the dataset's masks say)."""
+    """A folder of masks with the images' names and shapes, of any size: white is learnt, black counts as the weight
+    outside says. An image without one is learnt whole. Used where the dataset's masks come from folders."""
 
 
 class Dataset(Section):
@@ -48,7 +49,8 @@ class Dataset(Section):
 
     balance: Annotated[Literal["repeats", "weights"], Setting("Balance folders by", tier="expert")] = "repeats"
     """How folders share an epoch: each image as often as its folder's repeats say, or an epoch of as many looks as
-    there are images times repeats in all, drawn from the folders in proportion to their weights."""
+    there are images times repeats in all, drawn from the folders in proportion to their weights. Within a folder all
+    images are then shown alike: after any number of epochs two of them differ by one look at most."""
 
     regularisation_weight: Annotated[
         float, Field(ge=0, le=10), Setting("Weight of regularisation images", kohya="prior_loss_weight", tier="expert")
@@ -59,7 +61,8 @@ class Dataset(Section):
         Literal["none", "alpha", "folders"], Setting("Masks", kohya="masked_loss, alpha_mask", tier="advanced")
     ] = "none"
     """Which part of a picture is learnt: all of it, what its alpha channel leaves opaque, or what the masks in each
-    folder's mask folder leave white. A mask is scaled and cropped exactly like its image."""
+    folder's mask folder leave white. A mask is scaled and cropped exactly like its image; one that is black all over is
+    refused where the rest counts 0. Validation measures whole pictures."""
 
     mask_outside: Annotated[
         float, Field(ge=0, le=1), Setting("Weight outside the mask", tier="advanced", needs=_MASKS)

@@ -17,7 +17,8 @@ _FEWEST_CAPTIONS = 5
 
 def missing(found: Material) -> list[Finding]:
     """Images without a caption file, where captions come from files."""
-    bare = [i for i, source in enumerate(found.plan.sources) if source.origin == "fallback"]
+    kept = frozenset(found.plan.regularisation)
+    bare = [i for i, source in enumerate(found.plan.sources) if source.origin == "fallback" and i not in kept]
     if not bare:
         return []
     trigger = found.preset.captions.trigger.strip()
@@ -48,7 +49,8 @@ def missing(found: Material) -> list[Finding]:
 
 def empty(found: Material) -> list[Finding]:
     """Caption files that say nothing."""
-    blank = [i for i, source in enumerate(found.plan.sources) if source.origin == "file" and not source.lines]
+    kept, sources = frozenset(found.plan.regularisation), enumerate(found.plan.sources)
+    blank = [i for i, source in sources if source.origin == "file" and not source.lines and i not in kept]
     if not blank:
         return []
     trigger = found.preset.captions.trigger.strip()

@@ -140,17 +140,19 @@ def turned(found: Material) -> list[Finding]:
 
 def unequal(found: Material) -> list[Finding]:
     """Classes (folders) with far more looks than the smallest."""
-    looks: Tally[tuple[int, str]] = Tally()
-    for index in found.plan.train:
+    groups: dict[tuple[int, str], list[int]] = {}
+    for index in found.plan.learnt:
         image = found.plan.images[index]
-        looks[image.folder, image.class_name] += image.repeats
+        groups.setdefault((image.folder, image.class_name), []).append(index)
+    looks = {group: round(found.plan.looks_at(indices)) for group, indices in groups.items()}
     if len(looks) < 2:
         return []
     (small, few), (large, many) = min(looks.items(), key=lambda i: i[1]), max(looks.items(), key=lambda i: i[1])
     if many < UNEQUAL * few:
         return []
     rows = [row for row, _ in looks]
-    fixes = [_more_repeats(found, small[0], many / few)] if rows.count(small[0]) == 1 else []
+    by_repeats = found.preset.dataset.balance == "repeats"
+    fixes = [_more_repeats(found, small[0], many / few)] if by_repeats and rows.count(small[0]) == 1 else []
     members = found.where(lambda i: (found.plan.images[i].folder, found.plan.images[i].class_name) == small)
     return [
         Finding(
@@ -232,7 +234,7 @@ def _alone(found: Material, placed: list[Placed] | tuple[Placed, ...] | None) ->
 
 def too_few(found: Material) -> list[Finding]:
     """Fewer images than is usual, and a length that would show each of them very often."""
-    count = len(found.plan.train)
+    count = len(found.plan.learnt)
     if count >= FEWEST:
         return []
     looks = found.plan.looks_per_image()

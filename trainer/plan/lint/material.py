@@ -11,6 +11,7 @@ from trainer.contract.problems import Problems
 from trainer.contract.settings import Dataset, Preset
 
 from ..buckets import Placed
+from ..gather import triggers
 from ..place import place_all
 from ..plan import Plan
 from ..scan import Scan
@@ -36,9 +37,8 @@ class Material:
     @cached_property
     def trigger_of(self) -> tuple[str, ...]:
         """The trigger word of each image's folder."""
-        rows = self.preset.dataset.folders
-        own = [row.trigger.strip() or self.preset.captions.trigger.strip() for row in rows]
-        return tuple((*own, self.preset.captions.trigger.strip())[image.folder] for image in self.plan.images)
+        words = triggers(self.preset)
+        return tuple(words[image.folder].strip() for image in self.plan.images)
 
     @cached_property
     def tags(self) -> tuple[tuple[str, ...], ...]:
