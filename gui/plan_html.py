@@ -25,6 +25,7 @@ JUMPS: dict[str, str] = {
     "Steps": "training.length",
     "Batch": "training.batch_size",
     "Captions": "captions.mode",
+    "Masks": "dataset.masks",
     "Validation": "validation.split",
     "Will train": "network.text_encoder",
     "Adapter": "network.rank",

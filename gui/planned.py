@@ -103,15 +103,16 @@ def _notes(plan: Plan) -> dict[str, str]:
 
 def _without_captions(plan: Plan, context: Context) -> NoCaptions | None:
     """None too where images that lack a file have a trigger word: that is their text."""
+    kept = frozenset(plan.regularisation)  # the trigger word is none of theirs: a note tells of those without text
     missing = [index for index, source in enumerate(plan.sources) if source.origin == "fallback"]
-    bare = [index for index in missing if not plan.sources[index].trigger]
+    bare = [index for index in missing if not plan.sources[index].trigger and index not in kept]
     if not bare:
         return None
     images = [plan.images[index] for index in bare]
     files = _files(images, plan, context)
     first = tuple(_bare(image, plan.sources[index].trigger, context) for image, index in zip(images, bare[:PREVIEWED]))
     folder = str(images[0].path.parent)
-    return NoCaptions(len(bare), len(plan.images), first, folder, files, plan.preset.captions)
+    return NoCaptions(len(bare), len(plan.images) - len(kept), first, folder, files, plan.preset.captions)
 
 
 def _bare(image: ImageFile, trigger: str, context: Context) -> Bare:

@@ -68,7 +68,7 @@ class Desk:
         self.context = context
         self.folders = Folders(None if context.local else lambda path: may_show(path, context))
         self.thumbnails = Thumbnails(context.machine.cache)
-        self.looks = Looks(context.machine.cache)
+        self.looks = Looks(context.machine.cache, lambda path: context.local or may_show(path, context))
 
     def opened(self, asked: Asked, anew: bool = False) -> Opened:
         """The open folder. Problems where it may not be shown or cannot be read."""
@@ -250,6 +250,11 @@ def told_of(found: Look) -> dict[str, Any]:
         "jitter": [round(factor, 3) for factor in draw.jitter],
         "caption": draw.caption,
         "text_mode": found.text_mode,
+        "masks": found.masks,
+        "masked": data_address(found.masked) if found.masked else "",
+        "counts": round(100 * found.counts),
+        "regularisation": found.regularisation,
+        "weight": draw.weight,
     }
 
 

@@ -99,8 +99,9 @@ def say(draft: Draft, full: Preset, context: Context, asked: bool) -> list[Any]:
 
 def _images(full: Preset) -> str:
     """What decides which files a plan reads."""
-    rows = [(row.path, row.repeats) for row in full.dataset.folders]
-    return repr((rows, full.validation.folder, full.captions.extension))
+    masks = full.dataset.masks
+    rows = [(row.path, row.repeats, row.mask if masks == "folders" else "") for row in full.dataset.folders]
+    return repr((rows, masks, full.validation.folder, full.captions.extension))
 
 
 def _plan(full: Preset, model: Recognised | None, context: Context, patience_s: float) -> tuple[list[str], Planned]:

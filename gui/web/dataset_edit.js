@@ -3,7 +3,7 @@
   "use strict";
   const studio = window.loratory.studio;
   const { ask, tried, make, one, all, state, listeners, DO } = studio;
-  let image = null, before = "", mode = "trained", look = 1, looks = 1, tells = "", asking = 0;
+  let image = null, before = "", mode = "trained", look = 1, looks = 1, tells = "", asking = 0, answered = null;
   const box = () => document.getElementById("studio-caption");
   const separator = () => state.list?.separator || ",";
   const joint = () => (/\s$/.test(separator()) ? separator() : `${separator()} `);
@@ -126,18 +126,26 @@
     const name = image.name, mine = (asking += 1), figure = one(".studio-picture");
     figure.classList.add("waiting");
     one(".studio-looks").hidden = mode !== "trained";
+    if (mode !== "trained") one(".studio-mask").hidden = true;
     const answer = await ask("looks", mode === "trained" ? "look" : "whole", { name, look }).catch((error) => ({ wrong: error.message }));
     if (mine !== asking) return;
     figure.classList.remove("waiting");
     const shown = figure.querySelector("img");
+    answered = answer;
     if (answer.wrong) {
       shown.removeAttribute("src");
+      one(".studio-mask").hidden = true;
       facts([["Not shown", answer.wrong]]);
       return;
     }
-    shown.src = answer.picture;
+    one(".studio-mask").hidden = !answer.masked;
+    expose();
     shown.alt = mode === "trained" ? `${name} as it is trained` : name;
     if (mode === "trained") trained(answer); else facts([["Size", image.size.replace("x", " × ")]]);
+  }
+  function expose() {
+    const masked = answered?.masked && one(".studio-mask input").checked;
+    if (answered?.picture) one(".studio-picture img").src = masked ? answered.masked : answered.picture;
   }
   function trained(told) {
     look = told.look; looks = told.looks;
@@ -157,6 +165,8 @@
     if (told.flip) rows.push(["Flipped", "mirrored"]);
     if (told.rotate) rows.push(["Rotated", `${told.rotate}°`]);
     if (told.jitter.some((factor) => factor !== 1)) rows.push(["Colours", `brightness × ${told.jitter[0]}, contrast × ${told.jitter[1]}, saturation × ${told.jitter[2]}`]);
+    if (told.masks) rows.push(["Mask", told.masked ? `${told.counts} % of the picture counts` : "none: the whole picture counts"]);
+    if (told.regularisation) rows.push(["Regularisation", `so that the class is not forgotten; its loss counts × ${told.weight}`]);
     facts(rows);
     const list = one(".studio-facts"), text = make("dd", "", told.caption || "(empty)");
     text.setAttribute("translate", told.caption ? "no" : "yes");
@@ -253,6 +263,7 @@
       if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "s" && one(".studio-editor").offsetParent) { event.preventDefault(); save(); }
     });
     window.addEventListener("beforeunload", (event) => { if (dirty()) { save(); event.preventDefault(); } });
+    one(".studio-mask input").addEventListener("change", expose);
     one(".look-number").addEventListener("change", (event) => { look = Math.max(1, Number(event.target.value) || 1); picture(); });
     one(".studio-modes").addEventListener("click", (event) => {
       const button = event.target.closest("[data-mode]");

@@ -18,6 +18,7 @@ from trainer.contract.preset import resolve, with_values
 from trainer.contract.problems import Problems
 from trainer.contract.settings import Folder, Preset
 from trainer.data.images import to_tensor
+from trainer.data.masks import LiveMasks, Weighing
 from trainer.plan.pixels import open_image, seen
 from trainer.plan.plan import make_plan
 
@@ -79,6 +80,32 @@ def test_every_look_of_the_run_is_shown_as_the_loader_makes_it(folder: Path, tmp
     [held] = plan.held_out
     told = looks.look(preset, folder, plan.images[held].path, 5, 0.0)
     assert told.step == 0 and told.draw == plan.fixed_draws([held])[0] and told.own
+
+
+def test_the_mask_over_the_preview_is_the_one_that_trains(folder: Path, tmp_path: Path) -> None:
+    masks = tmp_path / "masks"
+    masks.mkdir()
+    half = Image.new("L", (90, 70), 0)
+    half.paste(255, (0, 0, 45, 70))
+    half.save(masks / "0.png")
+    rows = [{"path": str(folder), "mask": str(masks), "regularisation": False}]
+    values = {"dataset.folders": rows, "dataset.masks": "folders", "dataset.mask_outside": 0.25, "dataset.jitter": 0}
+    preset = preset_of(folder, **values, **{"validation.split": "off", "dataset.rotate": 3.0})
+    plan, looks = make_plan(preset), Looks(tmp_path / "cache")
+    weights = LiveMasks(plan.images, Weighing(8, 0.25))
+    for number in range(1, 5):
+        told = looks.look(preset, folder, folder / "0.png", number, 0.0)
+        taken = weights.take([told.draw])
+        assert taken is not None and told.masked is not None and told.masks
+        assert told.counts == pytest.approx(float(taken.mean()), abs=1e-4) and 0.25 < told.counts < 1
+        counts = np.kron(taken[0, 0].numpy(), np.ones((8, 8)))
+        picture, masked = (np.asarray(each, dtype=np.float32) for each in (told.picture, told.masked))
+        assert np.array_equal(picture[counts == 1], masked[counts == 1])
+        assert np.abs(picture - masked)[counts < 0.3].mean() > 20
+        whole = looks.look(preset, folder, folder / "1.png", number, 0.0)
+        assert whole.masks and whole.masked is None and whole.counts == 1
+    hidden = Looks(tmp_path / "cache", lambda path: path.parent != masks)
+    assert hidden.look(preset, folder, folder / "0.png", 1, 0.0).masked is None
 
 
 def test_a_folder_outside_of_the_form_is_shown_with_its_settings(folder: Path, tmp_path: Path) -> None:
