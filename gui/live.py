@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from gui import fixes, offers
+from gui import blocks, fixes, layer_rules, offers
 from gui.fixes import field_id
 from gui.missing import missing
 from gui.session import TESTED, Draft, family_of, model_of
@@ -18,12 +18,16 @@ from gui.summaries import summaries
 from gui.values import number_text, show
 from trainer.contract import advice, catalog, rules
 from trainer.contract.families import Family, Recognised
+from trainer.contract.families.base import Header
 from trainer.contract.preset import value_at, why_off
 from trainer.contract.settings import BY_PATH, ITEMS, ByFamily, Preset, Rule, SameAs, UsualPrompts
 from trainer.plan.describe import size_text
 from trainer.plan.plan import adapter_of
 
 Told = dict[str, Any]
+
+STANDARD: Header = {}
+"""The header that stands for a model of the family's usual size."""
 
 
 def live(draft: Draft, full: Preset, root: Path, gpu: bool = True) -> str:
@@ -32,6 +36,7 @@ def live(draft: Draft, full: Preset, root: Path, gpu: bool = True) -> str:
 
     `full` is the draft's preset, resolved. `gpu`: whether this computer has an NVIDIA GPU."""
     family, model = family_of(draft.preset, root), model_of(draft.preset, root)
+    layers = family.layers(model.header if model is not None and model.trained else STANDARD)
     problems = _problems(draft, full, family)
     offered = (*draft.offers, *offers.of_computer(full, gpu))
     return json.dumps(
@@ -39,7 +44,7 @@ def live(draft: Draft, full: Preset, root: Path, gpu: bool = True) -> str:
             "edits": draft.edits,
             "problems": problems,
             "advice": _advice(full, {offer.path for offer in offered}),
-            "off": {field_id(path): why for path, why in off(full).items()},
+            "off": {field_id(path): why for path, why in {**off(full), **off_by_model(full, family, model)}.items()},
             "hints": {field_id(path): text for path, text in hints(full, family).items()},
             "facts": {field_id(TESTED): draft.preset.about.tested},
             "offers": {field_id(offer.path): offer.told() for offer in offered},
@@ -47,6 +52,8 @@ def live(draft: Draft, full: Preset, root: Path, gpu: bool = True) -> str:
             "groups": summaries(full),
             "now": {field_id(path): text for path, text in {**_now(full, model), **draft.planned.notes}.items()},
             "missing": missing(draft.preset, full, model, root, problems),
+            "blocks": blocks.told(full, family, layers),
+            "rules": layer_rules.told(full, layers),
             "captions": draft.planned.captions and draft.planned.captions.told(draft.phrase),
             "done": draft.done,
         },
@@ -113,6 +120,24 @@ def _now(full: Preset, model: Recognised | None) -> dict[str, str]:
 def off(preset: Preset) -> dict[str, str]:
     """Setting path -> why it has no effect now."""
     return {item.path: why for item in ITEMS if (why := why_off(preset, item))}
+
+
+def off_by_model(full: Preset, family: Family, model: Recognised | None) -> dict[str, str]:
+    """Setting path -> why it has no effect on the chosen model, as far as its header tells."""
+    told = {}
+    if not family.takes_clip_skip:
+        told["captions.clip_skip"] = f"{family.name} always takes the last layer but one"
+    if "te2" not in family.parts:
+        told |= dict.fromkeys((item.path for item in ITEMS if "_encoder_2_" in item.path), _ONE_ENCODER)
+    prediction = full.model.prediction if full.model.prediction != "auto" else model.prediction if model else ""
+    if prediction == "epsilon":
+        told["noise.scale_v_like_noise"] = "the model predicts the noise"
+    elif prediction == "v":
+        told["noise.v_like"] = "the model predicts v"
+    return told
+
+
+_ONE_ENCODER = "the model has one text encoder"
 
 
 def hints(full: Preset, family: Family) -> dict[str, str]:

@@ -18,7 +18,8 @@ from gui.fixes import field_id
 from gui.offers import Offer, of_optimizer
 from gui.planned import NOTHING_PLANNED, Planned
 from gui.values import collect, fill, read
-from trainer.contract.families import Family, Recognised, recognise
+from trainer.contract import catalog
+from trainer.contract.families import Family, Recognised, by_name, recognise
 from trainer.contract.families import of as facts_of
 from trainer.contract.machine import machine_file
 from trainer.contract.preset import absolute_paths, resolve, value_at, with_values
@@ -48,6 +49,7 @@ class Draft:
     its last good value. `faults`: the problem of each field whose content is no value. `opened` is False
     in a session that the server forgot while its page stayed open (it does so after an hour without a connection).
     `quick`: the images whose plan came quickly, `held_out`: what the page shows of those held out (the plan card's).
+    `timesteps`: the curve that the page shows.
     `toml`, `toml_help`: the comments that were typed, in the text that they stand in, and whether the help stands there
     too; `typed_from`: the preset and what its text showed when typing began (the TOML editor's).
     `base`: the preset that was loaded last, or the defaults: what a field is reset to. `done`: what was last changed by
@@ -69,6 +71,7 @@ class Draft:
     phrase: str = ""
     quick: str = ""
     held_out: str = ""
+    timesteps: str = ""
     toml: str = ""
     toml_help: bool = False
     typed_from: tuple[Preset, Preset] | None = None
@@ -208,8 +211,11 @@ def model_of(preset: Preset, root: Path) -> Recognised | None:
 
 
 def family_of(preset: Preset, root: Path) -> Family:
-    """The family of the preset's model, or the default one."""
-    return facts_of(model_of(preset, root), preset.model.prediction)
+    """The family of the preset's model; without one, that which the preset insists on, or the default one."""
+    model, named = model_of(preset, root), preset.model.family
+    if model is None and catalog.find("families", named):
+        return by_name(named).suited(preset.model.prediction)
+    return facts_of(model, preset.model.prediction)
 
 
 def _changed(path: str) -> float:

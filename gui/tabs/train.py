@@ -14,6 +14,7 @@ from gui.live import live
 from gui.session import Draft, prepare, recall, resolved
 from gui.shared import QUIET, TOLD, Shared
 from gui.tabs import captions_choice, model_field, plan_card, queue, toml_editor
+from gui.tabs.beside import Beside
 from trainer.contract.problems import Problems
 from trainer.contract.rundir import Kind, RunDir
 from trainer.contract.settings import BY_PATH, Preset
@@ -61,20 +62,22 @@ def build(shared: Shared) -> None:
     context, draft = shared.context, gr.State(Draft())
     with gr.Row(elem_id="train"):
         with gr.Column(elem_id="left", scale=7):
-            fields = form.build({})
+            beside = Beside()
+            fields = form.build(beside.places())
             model_field.build(shared, fields["model.path"])
         with gr.Column(elem_id="right", scale=4):
             right = _right_column()
     train = Train(
         fields=fields,
         draft=draft,
-        said=[right["live"], right["toml"].text, *right["plan"].areas],
+        said=[right["live"], right["toml"].text, beside.timesteps, *right["plan"].areas],
         start=right["start"],
         preflight=right["preflight"],
         result=right["result"],
-        say=lambda draft, asked=False: _say(draft, context, asked),
+        say=lambda draft, asked=False: _say(draft, beside, context, asked),
     )
     _wire_edits(train, context)
+    beside.wire(train, context)
     plan_card.wire(right["plan"], train, context)
     toml_editor.wire(right["toml"], train, context)
     _wire_changes(right["live"], train, context)
@@ -122,12 +125,13 @@ def _right_column() -> dict[str, Any]:
     return parts
 
 
-def _say(draft: Draft, context: Context, asked: bool) -> list[Any]:
-    """What is shown after a change: what the fields' notes say, the TOML, and the plan where it comes quickly or is
-    `asked` for."""
+def _say(draft: Draft, beside: Beside, context: Context, asked: bool) -> list[Any]:
+    """What is shown after a change: what the fields' notes say, the TOML, the curve of the timesteps, and the plan
+    where it comes quickly or is `asked` for."""
     full = resolved(draft.preset, context.root)
     planned = plan_card.say(draft, full, context, asked)
-    return [live(draft, full, context.root, bool(device.gpus())), toml_editor.shown(draft, full), *planned]
+    told = live(draft, full, context.root, bool(device.gpus()))
+    return [told, toml_editor.shown(draft, full), beside.say(draft, full), *planned]
 
 
 def _wire_edits(train: Train, context: Context) -> None:
