@@ -20,7 +20,7 @@ from gui import models
 from gui.context import Context
 from gui.session import user_folder
 from trainer.contract import families
-from trainer.contract.families import Recognised, recognise
+from trainer.contract.families import Recognised, by_name, recognise
 from trainer.contract.families.recognise import cached_snapshot, is_hub_id, part_weights
 from trainer.contract.preset import absolute_paths, with_values
 from trainer.contract.problems import Problems
@@ -214,7 +214,7 @@ def _mark(path: Path) -> tuple[str, int]:
 
 
 def examine(path: Path, bytes: int, read: Callable[[str], Recognised] = recognise) -> Facts:
-    """What one model is, as a line: "<family>, epsilon, 2.1 GB", or what is wrong with it."""
+    """What one model is, as a line: "<family>, epsilon, 2.1 GB", with what it lacks, or what is wrong with it."""
     try:
         model = read(str(path))
     except Problems as error:
@@ -224,8 +224,23 @@ def examine(path: Path, bytes: int, read: Callable[[str], Recognised] = recognis
         return Facts("faulty", why.removeprefix(f"{path.name} "))
     except Exception as error:  # files come from anywhere; one that breaks a reader must not end the list
         return Facts("faulty", f"cannot be read: {type(error).__name__}")
-    line = ", ".join(part for part in (model.family, model.prediction, size(bytes) if bytes else "") if part)
+    said = (model.family, _noising(model), _inside(model), size(bytes) if bytes else "")
+    line = ", ".join(part for part in said if part)
     return Facts("trained", line) if model.trained else Facts("untrained", f"{line}: not trained yet")
+
+
+def _noising(model: Recognised) -> str:
+    return f"{model.prediction}, zero terminal SNR" if model.zero_snr else model.prediction
+
+
+def _inside(model: Recognised) -> str:
+    """What a single file lacks, since a complete one is the rule."""
+    parts = by_name(model.family).parts if model.trained and model.contents else ()
+    lacking = [_PARTS[part] for part in parts if part not in model.contents]
+    return f"without {' and '.join(lacking)}" if lacking else ""
+
+
+_PARTS = {"unet": "U-Net", "te1": "text encoder", "te2": "second text encoder", "vae": "VAE"}
 
 
 def hub_models() -> list[tuple[str, Path]]:
