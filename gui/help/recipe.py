@@ -137,6 +137,28 @@ BASELINE: tuple[Topic, ...] = (
         ),
     ),
     Topic(
+        "Ranks and rates of single blocks and layers",
+        (
+            Advice(
+                "What a block holds differs from model to model: first have a run with all of them alike.",
+                ("network.block_ranks", "network.layers"),
+            ),
+        ),
+    ),
+    Topic(
+        "DoRA and the LyCORIS types",
+        (Advice("More time a step; a plain LoRA is what they have to beat.", ("network.dora", "network.type")),),
+    ),
+    Topic(
+        "Timesteps that are drawn unevenly",
+        (
+            Advice(
+                "The models were trained with all alike. Look at the curve, and compare samples rather than losses.",
+                ("noise.timesteps", "noise.timestep_min"),
+            ),
+        ),
+    ),
+    Topic(
         "Restarts",
         (
             Advice(

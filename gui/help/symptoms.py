@@ -39,7 +39,7 @@ SYMPTOMS: tuple[Topic, ...] = (
                 "Train for fewer steps, and leave the text encoder frozen.", ("training.length", "network.text_encoder")
             ),
             Advice("Turn caption dropout off: it teaches the style without its trigger word.", ("captions.dropout",)),
-            Advice("Add a folder of other pictures without the trigger word.", ("dataset.folders",)),
+            Advice("Add a folder of ordinary pictures of the class, marked as regularisation.", ("dataset.folders",)),
         ),
     ),
     Topic(
