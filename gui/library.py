@@ -29,8 +29,9 @@ LARGEST_BYTES = 1_000_000
 
 @dataclass(frozen=True)
 class Entry:
-    """A preset file. `key` names it in the page ("shipped/demo"); `facts`: what it is at a glance; `faults`: why it
-    cannot be loaded."""
+    """A preset file. `key` names it in the page ("shipped/demo"); `facts`: what it is at a glance; `base`, `what` and
+    `memory_gb`: by which the list is filtered, "" and 0 where the title does not say; `faults`: why it cannot be
+    loaded."""
 
     key: str
     path: Path
@@ -38,15 +39,22 @@ class Entry:
     use: str = ""
     tested: str = ""
     facts: tuple[str, ...] = ()
+    base: str = ""
+    what: str = ""
+    memory_gb: int = 0
     faults: tuple[Problem, ...] = ()
 
 
 def entries(context: Context) -> list[Entry]:
-    """Shipped presets, then the user's, each by name."""
+    """Shipped presets, then the user's, each by name, numbers in it by their size."""
     places = (("shipped", context.root / "presets"), ("own", user_folder(context)))
-    files = [(place, path) for place, folder in places for path in sorted(folder.glob("*.toml"))]
+    files = [(place, path) for place, folder in places for path in sorted(folder.glob("*.toml"), key=_in_order)]
     machine = machine_file(context.root).resolve()
     return [_entry(f"{place}/{path.stem}", path, context) for place, path in files if path.resolve() != machine]
+
+
+def _in_order(path: Path) -> list[tuple[int, str]]:
+    return [(int(part), "") if part.isdecimal() else (0, part) for part in re.split(r"(\d+)", path.stem)]
 
 
 def _entry(key: str, path: Path, context: Context) -> Entry:
@@ -57,16 +65,30 @@ def _entry(key: str, path: Path, context: Context) -> Entry:
         return Entry(key, path, path.stem, faults=error.problems)
     except OSError as error:
         return Entry(key, path, path.stem, faults=(Problem("preset", str(error)),))
-    return Entry(key, path, about.title or path.stem, about.use, about.tested, _glance(preset, context))
+    memory = re.search(r"\b(\d+) ?GB\b", f"{about.title} {about.use}")
+    return Entry(
+        key,
+        path,
+        about.title or path.stem,
+        about.use,
+        about.tested,
+        _glance(preset, memory[0] if memory else "", context),
+        about.title.partition(":")[0].strip() if ":" in about.title else "",
+        next((word for word in USES if word in about.title.lower()), ""),
+        int(memory[1]) if memory else 0,
+    )
 
 
-def _glance(preset: Preset, context: Context) -> tuple[str, ...]:
+USES = ("character", "style", "object")
+"""What presets are for, as their titles say it."""
+
+
+def _glance(preset: Preset, memory: str, context: Context) -> tuple[str, ...]:
     """Family, memory where the preset names it, length and width."""
-    memory = re.search(r"\b\d+ ?GB\b", f"{preset.about.title} {preset.about.use}")
     model = model_of(preset, context.root)
     family = model.family if model is not None else "" if preset.model.family == "auto" else preset.model.family
     size = "" if isinstance(preset.dataset.resolution, Rule) else f"{preset.dataset.resolution} px"
-    told = (family, memory[0] if memory else "", preset.training.length, size, f"rank {preset.network.rank}")
+    told = (family, memory, preset.training.length, size, f"rank {preset.network.rank}")
     return tuple(word for word in (*told, preset.optimizer.name) if word)
 
 

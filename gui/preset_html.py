@@ -31,8 +31,29 @@ def shelf(context: Context) -> str:
         body = f'<div class="cards">{cards}</div>' if cards else text.paragraph("None yet.")
         parts.append(f"<h4>{heading}</h4>{body}")
     search = '<input class="shelf-search" type="search" placeholder="Search presets" aria-label="Search presets">'
+    search += _chips(found)
     none = '<p class="quiet none-fits" hidden>No preset matches.</p>'
     return f'<div class="shelf">{search}{none}{"".join(parts)}</div>'
+
+
+def _chips(found: Sequence[library.Entry]) -> str:
+    """What the list can be narrowed by: a row of buttons for each, with the values that there are."""
+    sizes = sorted({entry.memory_gb for entry in found} - {0})
+    rows = [
+        ("base", "Model", [(base, base) for base in dict.fromkeys(entry.base for entry in found) if base]),
+        ("what", "For", [(word, word) for word in library.USES if any(entry.what == word for entry in found)]),
+        ("memory", "Fits", [(str(size), f"{size} GB") for size in sizes]),
+    ]
+    return "".join(_chip_row(*row) for row in rows if len(row[2]) > 1)
+
+
+def _chip_row(kind: str, title: str, values: Sequence[tuple[str, str]]) -> str:
+    chips = "".join(
+        f'<button type="button" class="chip" aria-pressed="false" data-chip="{kind}" data-value="{escape(value)}">'
+        f"{escape(word)}</button>"
+        for value, word in values
+    )
+    return f'<div class="chips" role="group" aria-label="{title}"><span>{title}</span>{chips}</div>'
 
 
 def _card(entry: library.Entry) -> str:
@@ -40,11 +61,12 @@ def _card(entry: library.Entry) -> str:
     remove = _button(entry, "delete", "Delete") if entry.key.startswith("own/") else ""
     if entry.faults:
         told = text.problem_list(entry.faults, "Not loadable")
-        return f'<article>{title}{told}<div class="doing">{remove}</div></article>'
+        return f'<article data-memory="0">{title}{told}<div class="doing">{remove}</div></article>'
     proved = entry.tested if entry.tested == "untested" else f"tested {entry.tested}"
     facts = "".join(f"<li>{escape(word)}</li>" for word in entry.facts)
+    marks = f'data-base="{escape(entry.base)}" data-what="{entry.what}" data-memory="{entry.memory_gb}"'
     return (
-        f'<article>{title}<ul class="facts">{facts}</ul>{text.paragraph(entry.use) if entry.use else ""}'
+        f'<article {marks}>{title}<ul class="facts">{facts}</ul>{text.paragraph(entry.use) if entry.use else ""}'
         f'<span class="quiet"><span translate="no">{escape(entry.path.name)}</span> · '
         f"<span>{escape(proved)}</span></span>"
         f'<div class="doing">{_button(entry, "load", "Load")}{remove}</div></article>'

@@ -52,14 +52,23 @@
   }
 
   function shelf(element, trigger) {
-    let words = "";
+    let words = "", known = element.querySelector(".shelf-search");
+    const chosen = {};   // what the list is narrowed by: base, what, memory
+    const narrowed = ({ base, what, memory }) => (!chosen.base || base === chosen.base) && (!chosen.what || what === chosen.what)
+      && (!chosen.memory || (Number(memory) > 0 && Number(memory) <= Number(chosen.memory)));
     const filter = () => {
       const wanted = words.toLowerCase().split(/\s+/).filter(Boolean);
       let seen = 0;
       element.querySelectorAll("article").forEach((card) => {
-        const fits = wanted.every((word) => card.textContent.toLowerCase().includes(word));
+        const fits = narrowed(card.dataset) && wanted.every((word) => card.textContent.toLowerCase().includes(word));
         card.hidden = !fits;
         seen += fits ? 1 : 0;
+      });
+      element.querySelectorAll("h4").forEach((head) => {
+        head.hidden = Boolean(head.nextElementSibling?.matches(".cards")) && !head.nextElementSibling.querySelector("article:not([hidden])");
+      });
+      element.querySelectorAll(".chip").forEach((chip) => {
+        chip.setAttribute("aria-pressed", String(chosen[chip.dataset.chip] === chip.dataset.value));
       });
       const none = element.querySelector(".none-fits");
       if (none) none.hidden = seen > 0;
@@ -68,6 +77,13 @@
       if (event.target.matches(".shelf-search")) { words = event.target.value; filter(); }
     });
     element.addEventListener("click", (event) => {
+      const chip = event.target.closest(".chip");
+      if (chip) {
+        const { chip: kind, value } = chip.dataset;
+        chosen[kind] = chosen[kind] === value ? "" : value;
+        filter();
+        return;
+      }
       const button = event.target.closest("button[data-preset]");
       if (!button) return;
       asked = true;
@@ -75,7 +91,10 @@
     });
     new MutationObserver(() => {
       const box = element.querySelector(".shelf-search");
-      if (box && box.value !== words) { box.value = words; filter(); }
+      if (!box || box === known) return;   // drawn anew: what was chosen stays chosen
+      known = box;
+      box.value = words;
+      filter();
     }).observe(element, { childList: true, subtree: true });
   }
 
