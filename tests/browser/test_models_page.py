@@ -19,7 +19,7 @@ from served import ROOT, Served, serve, shot
 
 pytestmark = pytest.mark.browser
 DEMO = ROOT / "presets" / "demo"
-SDXL = "conditioner.embedders.1.model.transformer.resblocks.9.mlp.c_proj.bias"
+FLUX = "double_blocks.0.img_attn.norm.key_norm.scale"
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def computer(chromium: Browser, tmp_path_factory: pytest.TempPathFactory) -> Ite
     (folder / "home" / "ComfyUI" / "comfy").mkdir(parents=True)
     checkpoints.mkdir(parents=True)
     shutil.copytree(DEMO / "model", checkpoints.parent / "diffusers" / "badge painter")
-    save_file({SDXL: np.zeros(4, np.float32)}, checkpoints / "large.safetensors")
+    save_file({FLUX: np.zeros(4, np.float32)}, checkpoints / "large.safetensors")
     save_file({"lora_te_x.lora_down.weight": np.zeros((2, 2), np.float32)}, checkpoints / "adapter.safetensors")
     shutil.copytree(DEMO / "images", folder / "pictures")
     shutil.copytree(DEMO / "model", folder / "more" / "second model")

@@ -20,7 +20,7 @@ from trainer.contract.machine import ENVIRONMENT, Machine
 
 ROOT = Path(__file__).resolve().parents[3]
 DEMO = ROOT / "presets" / "demo" / "model"
-SDXL = "conditioner.embedders.1.model.transformer.resblocks.9.mlp.c_proj.bias"
+FLUX = "double_blocks.0.img_attn.norm.key_norm.scale"
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def context(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Context:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
     folder = tmp_path / "mine"
     shutil.copytree(DEMO, folder / "badges")
-    save_file({SDXL: np.zeros(4, np.float32)}, folder / "other.safetensors")
+    save_file({FLUX: np.zeros(4, np.float32)}, folder / "other.safetensors")
     save_file({"lora_te_x.lora_down.weight": np.zeros((2, 2), np.float32)}, folder / "adapter.safetensors")
     (folder / "broken.safetensors").write_bytes(b"nothing of the kind")
     return Context(tmp_path, tmp_path / "runs", Machine(tmp_path / "runs", tmp_path / "cache", models=(folder,)), True)
@@ -59,7 +59,7 @@ def test_each_model_is_listed_with_what_it_is(context: Context) -> None:
     rows = {entry.name: (entry.place, entry.facts.standing, entry.facts.about) for entry in listing.entries}
     assert list(rows) == ["badges", "other.safetensors", "broken.safetensors"] and listing.others == 1
     assert rows["badges"] == ("mine", "trained", "SD 1.x, epsilon, 7.7 MB")
-    assert rows["other.safetensors"][1:] == ("untrained", "SDXL, epsilon, 152 bytes: not trained yet")
+    assert rows["other.safetensors"][1:] == ("untrained", "Flux.1, flow, 128 bytes: not trained yet")
     assert rows["broken.safetensors"][1] == "faulty" and "does not start like" in rows["broken.safetensors"][2]
 
 
@@ -83,7 +83,7 @@ def test_folders_that_are_named_later_are_looked_at_at_once(context: Context, tm
 
 def test_headers_are_read_once_and_again_when_a_file_changes(tmp_path: Path) -> None:
     path, memory = tmp_path / "a.safetensors", tmp_path / "models.json"
-    save_file({SDXL: np.zeros(4, np.float32)}, path)
+    save_file({FLUX: np.zeros(4, np.float32)}, path)
     read, reader = counting()
     first = Headers(memory, reader)
     about = first.of(path)
@@ -94,7 +94,7 @@ def test_headers_are_read_once_and_again_when_a_file_changes(tmp_path: Path) -> 
     assert Headers(memory, reader).of(path).standing == "no model" and len(read) == 2
     facts = memory.read_text(encoding="utf-8")
     memory.write_text(facts.replace('"code": "', '"code": "x'), encoding="utf-8")
-    save_file({SDXL: np.zeros(4, np.float32)}, path)
+    save_file({FLUX: np.zeros(4, np.float32)}, path)
     os.utime(path, ns=(1, 1))
     Headers(memory, reader).of(path)
     assert len(read) == 3, "what older code said counts no longer"
@@ -107,7 +107,7 @@ def test_a_second_look_at_500_files_is_quick(tmp_path: Path, context: Context) -
     many = tmp_path / "many"
     many.mkdir()
     for number in range(500):
-        save_file({SDXL: np.zeros(4, np.float32)}, many / f"{number}.safetensors")
+        save_file({FLUX: np.zeros(4, np.float32)}, many / f"{number}.safetensors")
     context.machine = Machine(context.runs, context.machine.cache, models=(many,))
     finished(Catalogue(context))
     begun = time.perf_counter()
