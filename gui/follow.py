@@ -6,13 +6,13 @@ import sys
 import time
 from contextlib import suppress
 
-from trainer.contract import checkpoints
+from trainer.contract import adapter_tasks, checkpoints
 from trainer.contract import preset as presets
 from trainer.contract.events import Event, Failed, Reader, Saved, Timing
 from trainer.contract.interrupts import Interrupts
 from trainer.contract.problems import Problems
 from trainer.contract.rundir import EXIT_CRASHED, EXIT_DONE, EXIT_STOPPED, RunDir, RunState, rescue_folders
-from trainer.report import preflight
+from trainer.report import preflight, tool_results
 from trainer.report.verdicts import Split, in_a_line, verdict
 from trainer.report.words import size
 
@@ -138,8 +138,18 @@ def _farewell(run: RunDir, seen: list[Event], killed: bool) -> int:
         return state.exit_code
     if state.exit_code not in (EXIT_DONE, EXIT_STOPPED):
         _tell_failure(run, state, seen)
+    if state.kind in adapter_tasks.TOOLS:
+        _tell_of_tool(run, state)
+        return state.exit_code
     _tell_results(run, state, seen)
     return state.exit_code
+
+
+def _tell_of_tool(run: RunDir, state: RunState) -> None:
+    """What an adapter tool found or made."""
+    result = adapter_tasks.load_result(run.path)
+    for line in tool_results.lines(result) if result is not None else [state.cause]:
+        tell(line)
 
 
 def _tell_failure(run: RunDir, state: RunState, seen: list[Event]) -> None:

@@ -35,6 +35,7 @@ examples:
   python launch.py --preset my.toml --preflight               whether it can learn, before hours are spent
   python launch.py --pause latest                             free the GPU; --resume latest goes on exactly
   python launch.py --resume latest                            go on with the newest run, from its last full state
+  python launch.py --tool resize my.safetensors --rank 8      a LoRA at another rank
   python launch.py --queue a.toml b.toml folder/              one after the other; a failed one stops nothing
   python launch.py --queue                                    go on with what waits, after a restart say
   python launch.py --help network.rank                        what a setting does
@@ -117,6 +118,14 @@ def build_parser() -> argparse.ArgumentParser:
     )
     of_a_run.add_argument("--report", metavar="RUN", help="write its report.html again, or that of one that crashed")
     train.add_argument("--runs", metavar="DIR", help="folder of the runs (default: runs beside launch.py)")
+    tools = parser.add_argument_group("adapter files")
+    tools.add_argument(
+        "--tool",
+        metavar="NAME",
+        nargs=argparse.REMAINDER,
+        help="inspect, merge, merge-into, extract, resize, convert, metadata, verify or upload adapter files; what "
+        "follows belongs to the tool. --tool --help lists them, --tool NAME --help tells a tool's options",
+    )
     page = parser.add_argument_group("the page")
     page.add_argument(
         "--listen",
@@ -158,7 +167,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     """
     parser = build_parser()
     options = parser.parse_args(list(argv))
-    actions = [name for name in ("preset", "queue", *OF_A_RUN, "test") if getattr(options, name) is not None]
+    actions = [name for name in ("preset", "queue", *OF_A_RUN, "tool", "test") if getattr(options, name) is not None]
     actions += ["queue-hold"] if options.queue_hold else []
     if len(actions) > 1:
         parser.error(f"--{actions[0]} and --{actions[1]} cannot be used together")

@@ -231,6 +231,15 @@ SINKS: tuple[Entry, ...] = (
 TOOLS: tuple[Entry, ...] = (
     Entry("captioning", "trainer.tools.captioning:work", "Captions for images, by a local model."),
     Entry("generating", "trainer.tools.generating:work", "Pictures with an adapter, beside the base model."),
+    Entry("inspect", "trainer.tools.adapters.inspecting:work", "What an adapter file is, and how strong in each block."),
+    Entry("merge", "trainer.tools.adapters.merging:work", "Several adapters as one."),
+    Entry("merge-into", "trainer.tools.adapters.merging_into:work", "Adapters made part of a checkpoint."),
+    Entry("extract", "trainer.tools.adapters.extracting:work", "The difference of two checkpoints as a LoRA."),
+    Entry("resize", "trainer.tools.adapters.resizing:work", "A LoRA at another rank."),
+    Entry("convert", "trainer.tools.adapters.converting:work", "An adapter under another program's names."),
+    Entry("metadata", "trainer.tools.adapters.editing:work", "Change or remove what an adapter tells of its training."),
+    Entry("verify", "trainer.tools.adapters.verifying:work", "Whether an adapter file is whole and fits a model."),
+    Entry("upload", "trainer.tools.adapters.uploading:work", "An adapter to the Hugging Face hub."),
 )
 """Name: the kind of run whose task it does (`contract/tasks.py`)."""
 

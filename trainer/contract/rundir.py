@@ -19,7 +19,10 @@ from .shape import fitting
 
 State = Literal["starting", "running", "done", "stopped", "paused", "failed", "interrupted"]
 Request = Literal["stop", "pause", "save", "sample"]
-Kind = Literal["training", "preflight", "captioning", "generating"]
+Kind = Literal[
+    "training", "preflight", "captioning", "generating", "inspect", "merge", "merge-into", "extract", "resize", "convert",
+    "metadata", "verify", "upload",
+]  # fmt: skip
 
 SAME_START_S = 10.0
 """Two readings of one process's start time differ by less, even where the clock was set meanwhile (WSL, NTP)."""

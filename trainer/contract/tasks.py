@@ -12,21 +12,15 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from . import adapter_tasks
 from .problems import Problem, Problems
 from .rundir import Kind, RunDir, write_whole
+from .task import Task
 
 CAPTIONS = "captions.jsonl"
 """In the folder of a captioning run: for each image its text, what its file said before, whether it was written."""
 
 Whom = Literal["images without a caption", "all images"]
-
-
-class Task(BaseModel):
-    """Immutable, closed to unknown names. `gpus`: as `hardware.gpus`."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    gpus: str = "auto"
 
 
 class Captioning(Task):
@@ -108,7 +102,7 @@ class Done:
     file: str = ""
 
 
-TASKS: dict[Kind, type[Task]] = {"captioning": Captioning, "generating": Generating}
+TASKS: dict[Kind, type[Task]] = {"captioning": Captioning, "generating": Generating, **adapter_tasks.TOOLS}
 """Kind of run -> what its `task.json` holds."""
 
 
