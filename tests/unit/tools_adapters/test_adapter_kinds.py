@@ -68,9 +68,9 @@ def test_a_merged_layer_gives_what_the_lycoris_library_gives_in_training(
         with torch.no_grad():
             for parameter in adapter.parameters():
                 parameter.copy_(parameter + torch.randn_like(parameter) * 0.05)
+        adapter.apply_to()
         own = {part: value for part, value in adapter.state_dict().items() if "org" not in part}
         tensors |= {f"{KEYS[key]}.{part}": torch.as_tensor(value).clone().contiguous() for part, value in own.items()}
-        adapter.apply_to()
         wanted[key] = layer(INPUT[key]).detach()
     save_file(tensors, tmp_path / "a.safetensors", {"ss_base_model_version": "sd_v1"})
     save(tmp_path / "m.safetensors", BASE)
