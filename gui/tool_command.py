@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import sys
 import textwrap
 from pathlib import Path
 from typing import Any, NoReturn, get_args
 
-from trainer.contract import adapter_tasks, tasks
 from trainer.contract.adapter_tasks import TITLES, TOOLS, Input, Shown, Tool, shown
 from trainer.contract.rundir import EXIT_DONE, EXIT_SETTINGS, Kind
-
-from . import jobs
-from .console import tell
-from .follow import follow
-from .headless import told_on_stderr
+from trainer.contract.task import Task
 
 FILES: tuple[Input, ...] = ("adapter", "adapters", "model", "out")
 _MANY: tuple[Input, ...] = ("adapters", "numbers", "lines")
@@ -29,17 +25,28 @@ def main(options: argparse.Namespace) -> int:
     """Do what the words behind `--tool` say, and wait; the exit code of the tool's run."""
     words = list(options.tool)
     if not words or words[0] in ("-h", "--help"):
-        tell(listing())
+        print(listing())
         return EXIT_DONE
     name = next((each for each in TOOLS if each == words[0].lower()), None)
     if name is None:
-        tell(f"There is no tool {words[0]!r}.\n{listing()}")
+        print(f"There is no tool {words[0]!r}.\n{listing()}", file=sys.stderr)
         return EXIT_SETTINGS
     given = vars(parser(name).parse_args(words[1:]))
     runs = given.pop("runs") or options.runs
+    return _start(name, given, Path(runs) if runs else None)
+
+
+def _start(name: Kind, given: dict[str, Any], runs: Path | None) -> int:
+    """Start the tool's run and follow it. What that needs is imported here: help is told without."""
+    from trainer.contract import tasks
+
+    from . import jobs
+    from .follow import follow
+    from .headless import told_on_stderr
+
     with told_on_stderr() as outcome:
         task = tasks.make(name, made_absolute(name, given))
-        run = jobs.start_task(task, f"{name}-{_stem(task)}", Path(runs) if runs else None)
+        run = jobs.start_task(task, f"{name}-{_stem(task)}", runs)
         return follow(run)
     return outcome[0]
 
@@ -47,7 +54,9 @@ def main(options: argparse.Namespace) -> int:
 def listing() -> str:
     """All tools, a line each, and how to ask further."""
     rows = [f"  {name:<11} {(tool.__doc__ or '').split('.')[0].strip()}" for name, tool in TOOLS.items()]
-    return "\n".join(["python launch.py --tool NAME ...", "", *rows, "", "python launch.py --tool NAME --help: its options"])
+    return "\n".join(
+        ["python launch.py --tool NAME ...", "", *rows, "", "python launch.py --tool NAME --help: its options"]
+    )
 
 
 def parser(name: Kind) -> argparse.ArgumentParser:
@@ -100,10 +109,10 @@ def _whole(value: Any) -> Any:
     return str(Path(value).expanduser().absolute()) if value else value
 
 
-def _stem(task: tasks.Task) -> str:
+def _stem(task: Task) -> str:
     """What the run is called after: the first file that the task names."""
     assert isinstance(task, Tool)
-    for field, (how, _) in adapter_tasks.shown(type(task)).items():
+    for field, (how, _) in shown(type(task)).items():
         value = getattr(task, field)
         if how.input in FILES and value:
             return Path(value if isinstance(value, str) else value[0]).stem

@@ -149,8 +149,8 @@ class Convert(Makes):
     """Path of a .safetensors file."""
 
     to: Annotated[Literal["Kohya", "diffusers", "LyCORIS"], Shown("Names", "choice")] = "Kohya"
-    """"Kohya" is what A1111, Forge and ComfyUI read. "diffusers" has PEFT's names and no alpha: it is multiplied into the
-    weights. "LyCORIS" is what that library writes for a whole U-Net; text encoders keep Kohya's names there."""
+    """"Kohya" is what A1111, Forge and ComfyUI read. "diffusers" has PEFT's names and no alpha: it is multiplied into
+    the weights. "LyCORIS" is what that library writes for a whole U-Net; text encoders keep Kohya's names there."""
 
 
 class Metadata(Makes):
@@ -183,8 +183,8 @@ class Verify(Tool):
 
 
 class Upload(Tool):
-    """An adapter file to the Hugging Face hub. The token is that of the environment (HF_TOKEN) or of the hub's own login;
-    it is never stored here."""
+    """An adapter file to the Hugging Face hub. The token is that of the environment (HF_TOKEN) or of the hub's own
+    login; it is never stored here."""
 
     adapter: Annotated[str, Shown("Adapter", "adapter")]
     """Path of a .safetensors file."""

@@ -231,7 +231,9 @@ SINKS: tuple[Entry, ...] = (
 TOOLS: tuple[Entry, ...] = (
     Entry("captioning", "trainer.tools.captioning:work", "Captions for images, by a local model."),
     Entry("generating", "trainer.tools.generating:work", "Pictures with an adapter, beside the base model."),
-    Entry("inspect", "trainer.tools.adapters.inspecting:work", "What an adapter file is, and how strong in each block."),
+    Entry(
+        "inspect", "trainer.tools.adapters.inspecting:work", "What an adapter file is, and how strong in each block."
+    ),
     Entry("merge", "trainer.tools.adapters.merging:work", "Several adapters as one."),
     Entry("merge-into", "trainer.tools.adapters.merging_into:work", "Adapters made part of a checkpoint."),
     Entry("extract", "trainer.tools.adapters.extracting:work", "The difference of two checkpoints as a LoRA."),

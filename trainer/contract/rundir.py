@@ -20,8 +20,8 @@ from .shape import fitting
 State = Literal["starting", "running", "done", "stopped", "paused", "failed", "interrupted"]
 Request = Literal["stop", "pause", "save", "sample"]
 Kind = Literal[
-    "training", "preflight", "captioning", "generating", "inspect", "merge", "merge-into", "extract", "resize", "convert",
-    "metadata", "verify", "upload",
+    "training", "preflight", "captioning", "generating", "inspect", "merge", "merge-into", "extract", "resize",
+    "convert", "metadata", "verify", "upload",
 ]  # fmt: skip
 
 SAME_START_S = 10.0

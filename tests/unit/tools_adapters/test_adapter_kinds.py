@@ -107,7 +107,9 @@ def test_loha_becomes_a_lora_by_merging_to_a_rank(tmp_path: Path) -> None:
     file = save(tmp_path / "a.safetensors", {**tensors, f"{key}.alpha": torch.tensor(1.0)})
     one, two, three, four = (tensors[f"{key}.{name}"] for name in parts)
     made = load_file(run_tool(tmp_path, "merge", adapters=[str(file)], rank=4).file)
-    assert torch.allclose(made[f"{key}.lora_up.weight"] @ made[f"{key}.lora_down.weight"], (one @ two) * (three @ four) / 2, atol=1e-5)
+    assert torch.allclose(
+        made[f"{key}.lora_up.weight"] @ made[f"{key}.lora_down.weight"], (one @ two) * (three @ four) / 2, atol=1e-5
+    )
     with pytest.raises(Problems, match="is LoHa, which cannot be merged with others exactly - give a rank"):
         run_tool(tmp_path, "merge", adapters=[str(file)], out=str(tmp_path / "x"))
     with pytest.raises(Problems, match="is LoHa, which cannot be resized"):

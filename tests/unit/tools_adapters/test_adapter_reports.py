@@ -82,7 +82,7 @@ def test_what_is_broken_is_found(tmp_path: Path) -> None:
                  "1 layers that are not in", "1 layers of the wrong size", "not those that its hash"):  # fmt: skip
         assert said in told, told
     assert f"1 layers change nothing: {keys[2]} for one" in result.notes
-    with pytest.raises(Problems, match="no .safetensors file"):
+    with pytest.raises(Problems, match=r"no \.safetensors file"):
         run_tool(tmp_path, "verify", adapter=str(save(tmp_path / "b.txt", {"x": torch.ones(1)})))
 
 

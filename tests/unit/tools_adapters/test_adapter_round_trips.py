@@ -73,7 +73,9 @@ def test_a_diffusers_folder_is_merged_like_the_single_file(tmp_path: Path) -> No
     run_tool(tmp_path, "merge-into", model=str(save(tmp_path / "s.safetensors", single)), adapters=[str(file)])
     wanted = load_file(tmp_path / "s-merged.safetensors")
     merged = load_file(tmp_path / "m-merged" / "unet" / "diffusion_pytorch_model.safetensors")
-    assert all(torch.equal(merged[f"{n}.weight"], wanted[f"model.diffusion_model.{ORIGINAL[n]}.weight"]) for n in SHAPES)
+    assert all(
+        torch.equal(merged[f"{n}.weight"], wanted[f"model.diffusion_model.{ORIGINAL[n]}.weight"]) for n in SHAPES
+    )
     merged = load_file(tmp_path / "m-merged" / "text_encoder" / "model.safetensors")
     assert all(torch.equal(merged[name], wanted[f"cond_stage_model.transformer.{name}"]) for name in text)
     assert (tmp_path / "m-merged" / "unet" / "config.json").read_text() == "{}"
@@ -83,7 +85,10 @@ def test_fused_rows_of_open_clip_get_their_own_third(tmp_path: Path) -> None:
     fused = random((48, 16), 3)
     home = "conditioner.embedders.1.model.transformer.resblocks.0"
     unet = {name: value for name, value in checkpoint().items() if name.startswith("model.")}
-    save(tmp_path / "m.safetensors", {**unet, f"{home}.attn.in_proj_weight": fused, f"{home}.mlp.c_fc.weight": random((8, 16), 4)})
+    save(
+        tmp_path / "m.safetensors",
+        {**unet, f"{home}.attn.in_proj_weight": fused, f"{home}.mlp.c_fc.weight": random((8, 16), 4)},
+    )
     adapter = {}
     for number, name in enumerate(("self_attn_k_proj", "self_attn_v_proj", "mlp_fc1")):
         key = f"lora_te2_text_model_encoder_layers_0_{name}"
@@ -101,7 +106,7 @@ def test_an_adapter_of_another_model_is_refused(tmp_path: Path) -> None:
     model = save(tmp_path / "m.safetensors", checkpoint())
     adapter = {name.replace("blocks_1", "blocks_7"): value for name, value in lora(text=False).items()}
     file = save(tmp_path / "a.safetensors", adapter)
-    with pytest.raises(Problems, match="layers of a.safetensors are not in m.safetensors"):
+    with pytest.raises(Problems, match=r"layers of a\.safetensors are not in m\.safetensors"):
         run_tool(tmp_path, "merge-into", model=str(model), adapters=[str(file)])
     assert not (tmp_path / "m-merged.safetensors").exists()
 
@@ -146,8 +151,12 @@ def test_resized_to_its_full_rank_a_lora_does_the_same(tmp_path: Path, kind: str
     assert ("Kept of the update's norm", "100.00%") in result.facts
 
 
-@pytest.mark.parametrize(("method", "amount", "kept"), [("rank", 1, 2), ("ratio", 3, 2), ("cumulative", 0.8, 2), ("Frobenius", 0.99, 3)])
-def test_each_way_of_resizing_keeps_the_ranks_that_it_says(tmp_path: Path, method: str, amount: float, kept: int) -> None:
+@pytest.mark.parametrize(
+    ("method", "amount", "kept"), [("rank", 1, 2), ("ratio", 3, 2), ("cumulative", 0.8, 2), ("Frobenius", 0.99, 3)]
+)
+def test_each_way_of_resizing_keeps_the_ranks_that_it_says(
+    tmp_path: Path, method: str, amount: float, kept: int
+) -> None:
     """Singular values 8, 4, 2, 0: sums 8 12 14, of squares 64 80 84."""
     key = "lora_unet_mid_block_attentions_0_proj_in"
     turned = torch.linalg.qr(random((4, 4), 1))[0]
@@ -164,7 +173,9 @@ def test_what_was_merged_in_is_extracted_again(tmp_path: Path, demo_model_dir: P
     out, and what is below the smallest difference too."""
     text, unet = demo_model_dir / "text_encoder" / "model.safetensors", demo_model_dir / "unet"
     shapes = {n: s.shape for n, s in open_file(unet / "diffusion_pytorch_model.safetensors").tensors.items()}
-    names = [n.removesuffix(".weight") for n in shapes if n.endswith(("attn1.to_q.weight", "resnets.0.conv1.weight"))][:5]
+    names = [n.removesuffix(".weight") for n in shapes if n.endswith(("attn1.to_q.weight", "resnets.0.conv1.weight"))][
+        :5
+    ]
     assert len({len(shapes[f"{name}.weight"]) for name in names}) == 2 and text.is_file()
     adapter = {}
     for number, name in enumerate(names):

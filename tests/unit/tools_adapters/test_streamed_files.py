@@ -55,7 +55,7 @@ def test_read_gives_what_safetensors_reads(tmp_path: Path) -> None:
     file = open_file(path)
     for name, value in load_file(path).items():
         assert torch.equal(read(file, name), value) and read(file, name).dtype == value.dtype
-    assert list(relative(file).values())[0].begin == 0
+    assert next(iter(relative(file).values())).begin == 0
 
 
 def test_an_interrupted_file_leaves_nothing(tmp_path: Path) -> None:
@@ -88,9 +88,10 @@ import resource
 folder = Path(sys.argv[3])
 def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 torch.linalg.svd(torch.randn(64, 64)); torch.randn(512, 512) @ torch.randn(512, 512)
-run_tool(folder / "warm", "merge-into", model=str(folder / "small.safetensors"), adapters=[str(folder / "a.safetensors")])
+adapters = [str(folder / "a.safetensors")]
+run_tool(folder / "warm", "merge-into", model=str(folder / "small.safetensors"), adapters=adapters)
 before = peak()
-run_tool(folder, "merge-into", model=str(folder / "large.safetensors"), adapters=[str(folder / "a.safetensors")])
+run_tool(folder, "merge-into", model=str(folder / "large.safetensors"), adapters=adapters)
 print(peak() - before)
 """
 

@@ -105,7 +105,7 @@ def _plain(text: str) -> str:
 
 
 def stripped(metadata: Mapping[str, str], strip: str, remove: Iterable[str], change: Iterable[str]) -> dict[str, str]:
-    """Metadata after an edit, as `contract.adapter_tasks.Metadata` asks for it. ValueError for a line to set without =."""
+    """Metadata after an edit, as `contract.adapter_tasks.Metadata` asks for it. ValueError for a line without "="."""
     kept = {name: text for name, text in metadata.items() if not _goes(name, strip, list(remove))}
     for line in change:
         name, equals, text = line.partition("=")

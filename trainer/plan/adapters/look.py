@@ -43,8 +43,8 @@ _KINDS = (
 
 @dataclass(frozen=True)
 class Layer:
-    """One layer of an adapter file. `name`: as the file has it, without the tensors' endings; `tensors`: role -> name of
-    the tensor; `kind`: "LoRA", "LoCon", "DoRA", "LoHa" ...; `place`: where in a model, None where it cannot be told;
+    """One layer of an adapter file. `name`: as the file has it, without the tensors' endings; `tensors`: role -> name
+    of the tensor; `kind`: "LoRA", "LoCon", "DoRA", "LoHa" ...; `place`: where in a model, None where it cannot be told;
     `rank`: 0 where the kind has none; `size`: outputs and inputs (times kernel area) of the weight it changes."""
 
     name: str
@@ -59,8 +59,8 @@ class Layer:
 
 @dataclass(frozen=True)
 class Look:
-    """An adapter file as its header tells it. `family`: None where no family's layers fit; `unknown`: tensors of no kind
-    that we know; `layout`: how its layers are named."""
+    """An adapter file as its header tells it. `family`: None where no family's layers fit; `unknown`: tensors of no
+    kind that we know; `layout`: how its layers are named."""
 
     file: TensorFile
     layers: tuple[Layer, ...]
@@ -99,7 +99,9 @@ def _grouped(names: Iterable[str]) -> tuple[dict[str, dict[str, str]], list[str]
     grouped: dict[str, dict[str, str]] = {}
     unknown = []
     for name in names:
-        ending = next((each for each in _ENDINGS if name.endswith(each) and name[-len(each) - 1 : -len(each)] in "._"), "")
+        ending = next(
+            (each for each in _ENDINGS if name.endswith(each) and name[-len(each) - 1 : -len(each)] in "._"), ""
+        )
         if not ending or len(name) <= len(ending) + 1:
             unknown.append(name)
             continue
@@ -142,7 +144,7 @@ def _size(shapes: Mapping[str, tuple[int, ...]]) -> tuple[int, int] | None:
         return shapes["up"][0], prod(shapes["down"][1:]) * area
     if "hada_w1_a" in shapes and "hada_t1" not in shapes:
         return shapes["hada_w1_a"][0], prod(shapes["hada_w1_b"][1:])
-    if "diff" in shapes and shapes["diff"]:
+    if shapes.get("diff"):
         return shapes["diff"][0], prod(shapes["diff"][1:])
     return None
 

@@ -139,6 +139,4 @@ def head(placed: Mapping[str, Stored], metadata: Mapping[str, str]) -> bytes:
 def relative(file: TensorFile) -> dict[str, Stored]:
     """The tensors of a file in the order of their bytes, with places counted from the begin of the data."""
     ordered: Iterable[tuple[str, Stored]] = sorted(file.tensors.items(), key=lambda pair: (pair[1].begin, pair[1].end))
-    return {
-        name: Stored(one.dtype, one.shape, one.begin - file.start, one.end - file.start) for name, one in ordered
-    }
+    return {name: Stored(one.dtype, one.shape, one.begin - file.start, one.end - file.start) for name, one in ordered}

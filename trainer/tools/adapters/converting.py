@@ -15,7 +15,7 @@ from trainer.contract.adapter_tasks import Convert, Result
 from trainer.contract.problems import Problem, Problems
 from trainer.contract.tasks import Done
 from trainer.plan.adapters.look import Layer, Look, look, standard
-from trainer.plan.adapters.names import Place, diffusers_name, kohya_names, lycoris_name
+from trainer.plan.adapters.names import Place, diffusers_name, kohya_name, lycoris_name
 from trainer.plan.adapters.tensorfile import Stored
 
 from .stream import DTYPES, Writer, hashed, read
@@ -65,7 +65,11 @@ def _work(work: Work) -> Done:
     notes = [f"alpha was multiplied into {folded} layers"] if folded and task.to == "diffusers" else []
     facts = (("Names before", found.layout), ("Names now", task.to), ("Layers", str(len(found.layers))))
     result = Result(
-        headline=f"converted from {found.layout} to {task.to}", facts=facts, notes=tuple(notes), file=str(path), adapter=True
+        headline=f"converted from {found.layout} to {task.to}",
+        facts=facts,
+        notes=tuple(notes),
+        file=str(path),
+        adapter=True,
     )
     return work.done(result)
 
@@ -88,8 +92,9 @@ def to_diffusers(found: Look) -> tuple[dict[str, Move], dict[str, float]]:
     for layer in found.layers:
         assert layer.place is not None
         if "mid" in layer.tensors:
-            raise Problems([Problem("adapter", "it has middle matrices (Tucker), for which diffusers has no name",
-                                    "resize it to its own rank first: they are then multiplied in", "data")])  # fmt: skip
+            why = "it has middle matrices (Tucker), for which diffusers has no name"
+            fix = "resize it to its own rank first: they are then multiplied in"
+            raise Problems([Problem("adapter", why, fix, "data")])
         name = diffusers_name(layer.place)
         scale = layer.alpha / layer.rank if layer.alpha and layer.rank else 1.0
         if layer.alpha and scale != 1:
@@ -139,7 +144,10 @@ def _moves(found: Look, layer: Layer, name: str, folded: float | None) -> Iterat
         if role == "dora" and "lora_magnitude_vector" in tensor:
             dims = len(found.file.tensors[layer.tensors["down"]].shape)
             shape = (stored.count, *[1] * (dims - 1))
-        yield f"{name}.{_KOHYA.get(role, role)}", Move(tensor, Stored(stored.dtype, shape), undo if role == "up" else 1.0)
+        yield (
+            f"{name}.{_KOHYA.get(role, role)}",
+            Move(tensor, Stored(stored.dtype, shape), undo if role == "up" else 1.0),
+        )
     if "alpha" not in layer.tensors and alpha is not None:
         dtype = found.file.tensors[layer.tensors["down"]].dtype
         exact = float(torch.tensor(alpha).to(DTYPES[dtype])) == alpha
@@ -152,8 +160,7 @@ def key_of(found: Look, place: Place, two_encoders: bool) -> str:
         there = standard(found.family).get(place)
         if there is not None:
             return there[0]
-    names = kohya_names(place, two_encoders)
     original = found.family is not None and any(
         key.startswith("lora_unet_input_blocks_") for key, _ in standard(found.family).values()
     )
-    return names[1] if original and len(names) > 1 else names[0]
+    return kohya_name(place, two_encoders, original)

@@ -1,4 +1,4 @@
-"""What a made adapter file says of itself: the base model and network as its sources have it, never their private parts."""
+"""What a made adapter file says of itself: base model and network as its sources have them, nothing private."""
 
 from __future__ import annotations
 
@@ -29,9 +29,7 @@ def metadata_of(
         name: text for name, text in kept.items() if all(one.file.metadata.get(name, text) == text for one in looks)
     }
     family = looks[0].family if looks else None
-    return hashed(
-        {**of_family(family), **same, **network(ranks, wide), "modelspec.title": title.stem, **told(made)}
-    )
+    return hashed({**of_family(family), **same, **network(ranks, wide), "modelspec.title": title.stem, **told(made)})
 
 
 def of_family(family: Family | None) -> dict[str, str]:

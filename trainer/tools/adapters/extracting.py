@@ -8,12 +8,13 @@ import torch
 from torch import Tensor
 
 from trainer.contract.adapter_tasks import Extract, Result
+from trainer.contract.families import by_name
+from trainer.contract.families.base import Family
 from trainer.contract.families.base import Layer as FamilyLayer
 from trainer.contract.families.recognise import recognise, untrained
-from trainer.contract.families import by_name
 from trainer.contract.problems import Problem, Problems
 from trainer.contract.tasks import Done
-from trainer.plan.adapters.names import Place, place_of, weight_names
+from trainer.plan.adapters.names import place_of
 
 from .describing import network, of_family, told
 from .low_rank import of_matrix
@@ -67,12 +68,10 @@ def _work(work: Work) -> Done:
 work = stoppable(_work)
 
 
-def _family(task: Extract):  # type: ignore[no-untyped-def]
+def _family(task: Extract) -> Family:
     """The family of both. Problems where they are not of the same."""
     base, tuned = recognise(task.base), recognise(task.tuned)
-    problems = [
-        untrained(path, found) for path, found in ((task.base, base), (task.tuned, tuned)) if not found.trained
-    ]
+    problems = [untrained(path, found) for path, found in ((task.base, base), (task.tuned, tuned)) if not found.trained]
     if not problems and base.family != tuned.family:
         why = f"the base is {base.family}, the tuned one {tuned.family}"
         problems = [Problem("tuned", why, "choose two of one family", "model")]
@@ -86,13 +85,9 @@ Found = tuple[str, int | None]
 
 def _pair(base: Checkpoint, tuned: Checkpoint, layer: FamilyLayer) -> tuple[Found, Found] | None:
     place = place_of(layer.key)
-    one, other = (_find(model, place) for model in (base, tuned))
-    return None if one is None or other is None else (one, other)
-
-
-def _find(model: Checkpoint, place: Place | None) -> Found | None:
-    names = weight_names(place) if place is not None else iter(())
-    return next((found for found in names if found[0] in model.tensors), None)
+    if place is None or place not in base.places or place not in tuned.places:
+        return None
+    return base.places[place], tuned.places[place]
 
 
 def _difference(base: Checkpoint, tuned: Checkpoint, pair: tuple[Found, Found]) -> Tensor:

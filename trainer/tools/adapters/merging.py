@@ -50,9 +50,7 @@ def _work(work: Work) -> Done:
         size = spool.write(metadata_of(looks, ranks, wide, made, path))
     exact = "exactly, ranks side by side" if not task.rank else f"to rank {task.rank}"
     facts = (("Layers", str(len(pieces))), ("Size", f"{size / 1e6:.1f} MB"), ("Merged", exact))
-    return work.done(
-        Result(headline=f"{len(looks)} adapters merged", facts=facts, file=str(path), adapter=True)
-    )
+    return work.done(Result(headline=f"{len(looks)} adapters merged", facts=facts, file=str(path), adapter=True))
 
 
 work = stoppable(_work)
@@ -113,7 +111,8 @@ def format_of(looks: Sequence[Look], precision: str) -> torch.dtype:
 
 def _merged(parts: Sequence[Piece], most: int, device: torch.device) -> tuple[Tensor, Tensor, tuple[int, ...]]:
     """Up [O, R], down [R, I x area] and the kernel of the sum of a layer's parts, at rank `most` or exact for 0."""
-    ups, downs, kernel = [], [], ()
+    ups, downs = [], []
+    kernel: tuple[int, ...] = ()
     rest: Tensor | None = None
     for one, layer, weight in parts:
         if layer.kind in OF_LORA:
@@ -127,7 +126,9 @@ def _merged(parts: Sequence[Piece], most: int, device: torch.device) -> tuple[Te
             update = update_of(one, layer, torch.empty(shape, device=device)) * weight
             rest = update.flatten(1) if rest is None else rest + update.flatten(1)
             kernel = tuple(shape[2:]) or kernel
-    sizes = {(up.shape[0], down.shape[1]) for up, down in zip(ups, downs)} | ({tuple(rest.shape)} if rest is not None else set())
+    sizes = {(up.shape[0], down.shape[1]) for up, down in zip(ups, downs)} | (
+        {tuple(rest.shape)} if rest is not None else set()
+    )
     if len(sizes) > 1:
         why = f"{parts[0][1].name} has different sizes in these files: {sorted(sizes)}"
         raise Problems([Problem("adapters", why, "merge adapters of one base model", "data")])
@@ -158,4 +159,3 @@ def endings(key: str) -> tuple[str, ...]:
     if key.startswith(("unet.", "text_encoder", "base_model.")):
         return "lora_A.weight", "lora_B.weight"
     return "lora_down.weight", "lora_up.weight", "alpha"
-

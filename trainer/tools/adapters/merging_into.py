@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -15,7 +15,6 @@ from trainer.contract.adapter_tasks import MergeInto, Result
 from trainer.contract.problems import Problem, Problems
 from trainer.contract.tasks import Done
 from trainer.plan.adapters.look import Layer, Look
-from trainer.plan.adapters.names import weight_names
 from trainer.plan.adapters.tensorfile import Stored
 
 from .merging import read_all, same_base, weights_of
@@ -84,16 +83,12 @@ def changes_of(
 
 
 def find(model: Checkpoint, layer: Layer) -> tuple[str, int | None] | None:
-    """The checkpoint's tensor that a layer changes, and which third of its rows (fused q, k, v of OpenCLIP)."""
-    if layer.place is None:
-        return None
-    return next(((name, third) for name, third in weight_names(layer.place) if name in model.tensors), None)
+    """The checkpoint's tensor that a layer changes, and which third of its rows."""
+    return model.places.get(layer.place) if layer.place is not None else None
 
 
 class _Merge:
-    def __init__(
-        self, model: Checkpoint, changes: Mapping[str, list[Change]], precision: str, work: Work
-    ) -> None:
+    def __init__(self, model: Checkpoint, changes: Mapping[str, list[Change]], precision: str, work: Work) -> None:
         self._model, self._changes, self._work = model, changes, work
         self._format = FORMATS.get(precision, "")
         self._done = 0
@@ -107,9 +102,11 @@ class _Merge:
         try:
             shutil.copytree(self._model.path, beside, ignore=_without(weights))
             size = sum(self._part(part, beside, device) for part in self._model.files)
+            old = path.with_name(f".{path.name}.old")
             if path.exists():
-                shutil.rmtree(path)
+                path.rename(old)
             beside.rename(path)
+            shutil.rmtree(old, ignore_errors=True)
         finally:
             shutil.rmtree(beside, ignore_errors=True)
         return size
@@ -166,7 +163,9 @@ def _metadata(metadata: Mapping[str, str]) -> dict[str, str]:
     return {name: text for name, text in metadata.items() if "hash" not in name.lower()}
 
 
-def _without(weights: set[Path]):  # type: ignore[no-untyped-def]
+def _without(weights: set[Path]) -> Callable[[str, list[str]], list[str]]:
+    """For `copytree`: leave out the weights that are written anew."""
+
     def ignore(folder: str, names: list[str]) -> list[str]:
         return [name for name in names if (Path(folder) / name).resolve() in weights]
 

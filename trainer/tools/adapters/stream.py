@@ -12,6 +12,7 @@ import shutil
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 
@@ -20,6 +21,7 @@ from torch import Tensor
 
 from trainer.contract.problems import Problem, Problems
 from trainer.contract.rundir import replace_file, sync_folder
+from trainer.plan.adapters.names import Place, weights_of
 from trainer.plan.adapters.tensorfile import Stored, TensorFile, head, laid_out, open_file
 
 DTYPES: dict[str, torch.dtype] = {
@@ -80,7 +82,7 @@ class Writer:
         self._missing = set(self._placed)
         self._beside = self.path.with_name(f".{self.path.name}.{os.getpid()}-{threading.get_native_id()}.tmp")
         room(self.path, self.size)
-        self._file = open(self._beside, "w+b")
+        self._file = open(self._beside, "w+b")  # noqa: SIM115 (closed by __exit__)
         self._file.write(self._head)
         self._file.truncate(self.size)
 
@@ -91,12 +93,14 @@ class Writer:
 
     def put(self, name: str, tensor: Tensor) -> None:
         """Write a tensor; it must be of the shape and format that were announced."""
-        self.bytes(name, _bytes(tensor), spec(tensor))
+        self.put_bytes(name, _bytes(tensor), spec(tensor))
 
-    def bytes(self, name: str, data: bytes | memoryview, given: Stored | None = None) -> None:
+    def put_bytes(self, name: str, data: bytes | memoryview, given: Stored | None = None) -> None:
         """Write a tensor's bytes as they are."""
         placed = self._placed[name]
-        if (given is not None and (given.dtype, given.shape) != (placed.dtype, placed.shape)) or len(data) != placed.size:
+        if (given is not None and (given.dtype, given.shape) != (placed.dtype, placed.shape)) or len(
+            data
+        ) != placed.size:
             raise ValueError(f"{name} is not {placed.dtype} {placed.shape} as announced")
         self._file.seek(len(self._head) + placed.begin)
         self._file.write(data)
@@ -166,7 +170,7 @@ def hashes(blocks: Iterator[bytes], placed: Mapping[str, Stored], metadata: Mapp
 
 def _bytes(tensor: Tensor) -> memoryview:
     flat = tensor.detach().cpu().contiguous().reshape(-1)
-    return memoryview(flat.view(torch.uint8).numpy()) if flat.numel() else memoryview(b"")
+    return flat.view(torch.uint8).numpy().data if flat.numel() else memoryview(b"")
 
 
 class Spool:
@@ -229,7 +233,9 @@ class Checkpoint:
         files = _part_files(self.path, setting) if self.folder else {"": self.path}
         self.files = {part: open_file(file, setting) for part, file in files.items()}
         self.tensors = {
-            (f"{part}.{name}" if part else name): (part, name) for part, file in self.files.items() for name in file.tensors
+            (f"{part}.{name}" if part else name): (part, name)
+            for part, file in self.files.items()
+            for name in file.tensors
         }
 
     def stored(self, name: str) -> Stored:
@@ -242,13 +248,15 @@ class Checkpoint:
         part, own = self.tensors[name]
         return read(self.files[part], own)
 
-    @property
+    @cached_property
     def header(self) -> dict[str, tuple[int, ...]]:
-        """Shapes, as the recognition of model families wants them (without CLIP's old prefix in a folder)."""
-        return {
-            (name.replace(".text_model.", ".", 1) if self.folder else name): self.stored(name).shape
-            for name in self.tensors
-        }
+        """Shapes by name."""
+        return {name: self.stored(name).shape for name in self.tensors}
+
+    @cached_property
+    def places(self) -> dict[Place, tuple[str, int | None]]:
+        """Where each layer's weight is."""
+        return weights_of(self.header)
 
 
 _PARTS = ("unet", "text_encoder", "text_encoder_2")

@@ -1,4 +1,4 @@
-"""Verify: numbers that are none, tensors that do nothing or are missing, names and shapes that fit no model, the hash."""
+"""Verify: numbers that are none, tensors that do nothing or are missing, names and shapes of no model, the hash."""
 
 from __future__ import annotations
 

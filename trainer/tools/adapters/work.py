@@ -37,8 +37,8 @@ class Work:
         return device
 
     def at(self, text: str, done: int = 0, of: int = 0) -> None:
-        """Tell how far the work is, now and then. KeyboardInterrupt where it was asked to stop: what was being written is
-        then taken away."""
+        """Tell how far the work is, now and then. KeyboardInterrupt where it was asked to stop: what was being written
+        is then taken away."""
         if self.run.peek("stop") is not None or self.run.peek("pause") is not None:
             raise KeyboardInterrupt
         now = time.monotonic()
