@@ -120,7 +120,7 @@ def _validation(full: Preset) -> Words:
 
 def _sampling(full: Preset) -> Words:
     sampling = full.sampling
-    return [f"every {sampling.every}".replace("every never", "never"), sampling.sampler, f"{sampling.steps} steps"]
+    return [f"every {sampling.every}".replace("every never", "never"), str(sampling.sampler), f"{sampling.steps} steps"]
 
 
 def _saving(full: Preset) -> Words:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
@@ -25,10 +25,10 @@ _BARS = "window.loratory.blockBars(element, trigger); /* 'bars' */"
 
 @dataclass
 class Beside:
-    """The parts, once they are laid out."""
+    """The parts, which are there once the form is laid out."""
 
-    bars: gr.HTML | None = None
-    timesteps: gr.HTML | None = None
+    bars: gr.HTML = field(init=False)
+    timesteps: gr.HTML = field(init=False)
 
     def places(self) -> dict[str, Callable[[], object]]:
         """Setting -> what lays out the part in front of it."""
@@ -60,7 +60,7 @@ class Beside:
             return [*fields, *train.say(draft)]
 
         outputs = [*(train.fields[path] for path in BARS), *train.said]
-        self.bars.bars(edit, train.draft, outputs, trigger_mode="always_last", **QUIET)  # type: ignore[union-attr]
+        self.bars.bars(edit, train.draft, outputs, trigger_mode="always_last", **QUIET)  # type: ignore[attr-defined]
 
 
 _SEEN = ["beside-fields", "tier-expert"]
