@@ -129,10 +129,8 @@ class Update:
         objective, tables, latents_BCHW = self._objective, self._tables, batch.latents_BCHW
         timesteps_B = send(self.timesteps(batch.seeds), latents_BCHW.device)
         noises = make_noise(objective.noise, latents_BCHW, batch.seeds)
-        inputs = batch.conditioning, batch.facts
-        losses_B = self.distances(
-            latents_BCHW, noises, timesteps_B, *inputs, mask_B1HW=getattr(batch, "mask_B1HW", None)
-        )
+        given = batch.conditioning, batch.facts, batch.mask_B1HW
+        losses_B = self.distances(latents_BCHW, noises, timesteps_B, *given)
         return objective.weighted(tables, losses_B, timesteps_B)
 
     def blank_loss(self) -> float:
