@@ -55,6 +55,36 @@ def make_set(folder: Path, count: int = 6) -> Path:
     return folder
 
 
+def test_the_mask_is_shown_over_the_picture_and_taken_off(page: Page, served: Served, tmp_path: Path) -> None:
+    folder, masks = make_set(tmp_path / "masked", 2), tmp_path / "masks"
+    masks.mkdir()
+    mask = Image.new("L", (200, 200), 0)
+    mask.paste(255, (0, 0, 100, 200))
+    mask.save(masks / "00.png")
+    page.goto(served.url)
+    page.wait_for_selector("#f-network-rank .help", state="attached")
+    page.get_by_text("Expert", exact=True).click()
+    page.locator("#f-dataset-folders [name=path]").first.fill(str(folder))
+    page.locator("#f-dataset-folders [name=mask]").first.fill(str(masks))
+    page.locator("#f-dataset-masks").get_by_text("folders", exact=True).click()
+    expect(page.locator("#plan")).to_contain_text("1 of 2 images have one")
+    page.get_by_role("tab", name="Dataset", exact=True).click()
+    page.wait_for_selector(".studio-places button")
+    open_folder(page, folder)
+    expect(page.locator(".studio-facts")).to_contain_text("50 % of the picture counts")
+    picture, toggle = page.locator(".studio-picture img"), page.locator(".studio-mask input")
+    expect(toggle).to_be_checked()
+    masked = picture.get_attribute("src")
+    toggle.uncheck()
+    expect(picture).not_to_have_attribute("src", str(masked))
+    toggle.check()
+    expect(picture).to_have_attribute("src", str(masked))
+    shot(page, "dataset-mask")
+    page.locator(".studio-card").nth(1).click()
+    expect(page.locator(".studio-facts")).to_contain_text("none: the whole picture counts")
+    expect(toggle).to_be_hidden()
+
+
 def changes_kept(served: Served) -> int:
     """Lines of the history of captions, over all folders."""
     files = (served.runs.parent / "user" / "captions").glob("*.jsonl")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from whole_runs import DEMO, of_kind, same_bits, tensors
 
 from trainer.contract.events import StepDone, Warned
 from trainer.contract.rundir import RunDir
+from trainer.plan.draws import Draw
 
 Train = Callable[..., RunDir]
 IMAGES = DEMO.parent / "demo" / "images"
@@ -45,34 +47,45 @@ def everything(tmp_path: Path) -> dict[str, Any]:
         "dataset.regularisation_weight": 0.5,
         "dataset.flip": True,
         "training.batch_size": 4,
-        "training.length": "8 steps",
+        "training.length": "6 steps",
         "validation.split": "2 images",
+        "validation.every": "never",
     }
+
+
+class Nothing:
+    """Masks that let nothing count."""
+
+    def expect(self, draws: Sequence[Draw]) -> None: ...
+
+    def take(self, draws: Sequence[Draw]) -> torch.Tensor:
+        return torch.zeros(len(draws), 1, 8, 8)
 
 
 def test_a_run_shows_masks_and_weights_and_goes_on_exactly(train_here: Train, everything: dict[str, Any]) -> None:
     whole = train_here(everything)
     steps = of_kind(whole, StepDone)
-    assert [step.step for step in steps] == list(range(1, 9)) and whole.read_state().exit_code == 0
+    assert [step.step for step in steps] == list(range(1, 7)) and whole.read_state().exit_code == 0
     told = " ".join(event.text for event in of_kind(whole, Warned))
     assert "1 image has no mask" in told or "3 images have no mask" in told
-    paused = train_here(everything, before=lambda run: run.request("pause", "5"))
-    assert len(of_kind(paused, StepDone)) == 5
+    paused = train_here(everything, before=lambda run: run.request("pause", "4"))
+    assert len(of_kind(paused, StepDone)) == 4
     from trainer.__main__ import main
 
     main(["trainer", str(paused.path)])
     assert same_bits(whole, paused) and len(tensors(whole)) > 0
 
 
-def test_a_batch_carries_them(train_here: Train, everything: dict[str, Any]) -> None:
-    from trainer.run import make_loader, set_up, with_sources
+def test_a_batch_carries_them_and_the_loss_counts_them(train_here: Train, everything: dict[str, Any]) -> None:
+    from trainer.run import make_loader, make_network, make_update, set_up, with_sources
     from trainer.sinks.fan import Fan
 
     for live in (False, True):
         run = train_here({**everything, "dataset.crop": "random" if live else "centre", "training.length": "1 steps"})
         bench, sources = with_sources(set_up(run, Fan([])))
         loader, plan = make_loader(bench, sources), bench.plan
-        seen = set()
+        network, optimizer = make_network(bench)
+        update, seen = make_update(bench, optimizer, network), set()
         for step in range(1, plan.steps.per_epoch + 1):
             for batch in loader.micro_batches(step):
                 mask = batch.mask_B1HW
@@ -86,6 +99,11 @@ def test_a_batch_carries_them(train_here: Train, everything: dict[str, Any]) -> 
                     assert draw.weight == (0.5 if image.folder else 1.0)
                     assert draw.caption.startswith("badge" if image.folder else "zorb") or not draw.caption
                     seen.add((image.mask is None, draw.flip))
+                with torch.no_grad():
+                    plain, counted = update.losses(replace(batch, mask_source=None)), update.losses(batch)
+                    nothing = update.losses(replace(batch, mask_source=Nothing()))
+                masked = [plan.images[draw.image].mask is not None for draw in batch.draws]
+                assert [bool(a != b) for a, b in zip(plain, counted)] == masked and not nothing.any()
         assert len(seen) >= 3
 
 

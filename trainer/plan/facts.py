@@ -131,9 +131,10 @@ def _masks(plan: Plan) -> list[Fact]:
     dataset = plan.preset.dataset
     if dataset.masks == "none":
         return []
-    bare = [plan.images[index].path.name for index in plan.train if plan.images[index].mask is None]
-    told = f"{len(plan.train) - len(bare):,} of {count_of(len(plan.train), 'image')} {_have_one(len(plan.train))}"
-    counts = f"the rest of the picture counts {dataset.mask_outside:g}"
+    asked = plan.to_be_masked
+    bare = [plan.images[index].path.name for index in asked if plan.images[index].mask is None]
+    told = f"{len(asked) - len(bare):,} of {count_of(len(asked), 'image')} {_have_one(len(asked))}"
+    counts = f"what they leave out counts {dataset.mask_outside:g}"
     area = ", divided by the share that counts" if dataset.mask_normalise == "area" else ""
     return [Fact("Masks", f"{told}; {counts}{area}", tuple(f"none: {name}" for name in bare))]
 

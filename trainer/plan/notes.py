@@ -65,9 +65,10 @@ def _masks(plan: Plan) -> list[str]:
     dataset = plan.preset.dataset
     if dataset.masks == "none":
         return ["Folders of masks are given but not used: dataset.masks is none."] if _mask_folders(plan) else []
-    bare = [plan.images[index].path.name for index in plan.train if plan.images[index].mask is None]
+    asked = plan.to_be_masked
+    bare = [plan.images[index].path.name for index in asked if plan.images[index].mask is None]
     what = "alpha channel" if dataset.masks == "alpha" else "mask"
-    if len(bare) == len(plan.train):
+    if len(bare) == len(asked):
         return [f"No image has a{'n' if what[0] == 'a' else ''} {what}: every picture is learnt whole (dataset.masks)."]
     told = []
     if bare:
@@ -76,6 +77,10 @@ def _masks(plan: Plan) -> list[str]:
             f"{count_of(len(bare), 'image')} {verb(bare, 'has', 'have')} no {what} and {verb(bare, 'is', 'are')} "
             f"learnt whole ({named})."
         )
+    others = {*plan.learnt} - {*asked}
+    if others:
+        whole = f"{count_of(len(others), 'image')} {verb([*others], 'is', 'are')} learnt whole"
+        told.append(f"{whole}: no folder of masks is given for their folder.")
     if plan.held_out and plan.preset.validation.every != "never":
         told.append("The validation loss is that of whole pictures: masks count in training only.")
     return told

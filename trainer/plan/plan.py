@@ -106,6 +106,15 @@ class Plan:
         return tuple(index for index in self.train if not regularises(self.preset, self.images[index]))
 
     @cached_property
+    def to_be_masked(self) -> tuple[int, ...]:
+        """Indices of the training images that a mask is looked for: those of folders with masks, or all that are to be
+        learnt where the alpha channel is the mask."""
+        dataset = self.preset.dataset
+        if dataset.masks != "folders":
+            return self.learnt if dataset.masks == "alpha" else ()
+        return tuple(index for index in self.train if dataset.folders[self.images[index].folder].mask.strip())
+
+    @cached_property
     def _trained(self) -> frozenset[int]:
         return frozenset(self.train)
 

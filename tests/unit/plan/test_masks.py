@@ -67,8 +67,23 @@ def test_a_mask_is_found_by_its_images_name_whatever_the_ending_and_case(folder:
     found = {image.path.name: image.mask and image.mask.name for image in plan.images}
     assert found == {"one.png": "ONE.png", "Two.JPG": "two.webp", "three.webp": "three.JPG", "four.png": None}
     told = next(fact for fact in facts(plan) if fact.name == "Masks")
-    assert told.value == "3 of 4 images have one; the rest of the picture counts 0" and told.more == ("none: four.png",)
+    assert told.value == "3 of 4 images have one; what they leave out counts 0" and told.more == ("none: four.png",)
     assert any("1 image has no mask and is learnt whole (four.png)" in note for note in plan.notes)
+
+
+def test_folders_without_masks_are_learnt_whole_and_regularisation_images_need_none(folder: Path) -> None:
+    other, kept = folder.parent / "other", folder.parent / "kept"
+    for place in (other, kept):
+        place.mkdir()
+        Image.new("RGB", (64, 64), (1, 2, 3)).save(place / "a.png")
+    rows = [
+        {"path": str(folder), "mask": str(folder.parent / "masks")},
+        {"path": str(other)},
+        {"path": str(kept), "regularisation": True},
+    ]
+    plan = plan_of(folder, dataset__folders=rows)
+    assert next(fact for fact in facts(plan) if fact.name == "Masks").value.startswith("3 of 4 images")
+    assert any("1 image is learnt whole: no folder of masks is given" in note for note in plan.notes)
 
 
 def test_masks_that_are_off_are_not_looked_at_and_that_is_told(folder: Path) -> None:
