@@ -9,6 +9,7 @@ from trainer.contract.settings import Validation
 
 from .buckets import Size
 from .counting import count_of, some_of
+from .layers import trained_parts
 from .timetable import draws_samples
 
 if TYPE_CHECKING:
@@ -161,11 +162,28 @@ def measured_when(validation: Validation) -> str:
 
 
 def _trains(plan: Plan) -> Fact:
-    network = plan.preset.network
-    parts = (("U-Net", network.unet), ("text encoder", network.text_encoder))
-    trained = " and ".join(word for word, on in parts if on)
-    frozen = " and ".join(word for word, on in parts if not on)
-    return Fact("Will train", f"{trained}; {frozen} frozen" if frozen else trained)
+    """Each part that gets an adapter, an encoder with the step that it is trained to; what stays as it is."""
+    trained = trained_parts(plan.preset, plan.parts)
+    parts = [part for part in plan.parts if part != "vae"]
+    stops = {"te1": plan.preset.optimizer.text_encoder_stop, "te2": plan.preset.optimizer.text_encoder_2_stop}
+    said = []
+    for part in (part for part in parts if part in trained):
+        share = float(stops.get(part, 100.0))  # type: ignore[arg-type]
+        until = f" up to step {round(plan.steps.total * share / 100):,}" if share < 100 else ""
+        said.append(_part_name(part, plan) + until)
+    frozen = [_part_name(part, plan) for part in parts if part not in trained]
+    rest = f"; {_listed(frozen)} frozen" if frozen else ""
+    return Fact("Will train", _listed(said) + rest)
+
+
+def _part_name(part: str, plan: Plan) -> str:
+    if part == "unet":
+        return "U-Net"
+    return f"text encoder {part[-1]}" if "te2" in plan.parts else "text encoder"
+
+
+def _listed(words: list[str]) -> str:
+    return " and ".join(filter(None, (", ".join(words[:-1]), *words[-1:])))
 
 
 def _adapter(plan: Plan) -> Fact:

@@ -60,7 +60,7 @@ class Plan:
     beside the held-out ones. `buckets`: looks of the first epoch in each. `checkpoints`, `samples`, `validations`:
     steps after which each happens (0 is before the first). `text_mode`: "cached" (one caption an image), "variants"
     (several, encoded beforehand) or "live". `files`: names of the adapter files that will be written. `latent_factor`:
-    pixels of a latent's side."""
+    pixels of a latent's side; `parts`: what the model is made of."""
 
     preset: Preset
     processes: int
@@ -82,6 +82,7 @@ class Plan:
     files: tuple[str, ...]
     notes: tuple[str, ...]
     latent_factor: int
+    parts: tuple[str, ...]
     draws: Draws = field(repr=False, compare=False)
     _subjects: Mapping[int, Subject] = field(repr=False, compare=False)
 
@@ -277,6 +278,7 @@ def make_plan(
         files=timetable.files(preset, steps, checkpoints, bool(validations)),
         notes=(),
         latent_factor=_family_of(recognised).latent_factor,
+        parts=_family_of(recognised).parts,
         draws=draws,
         _subjects=subjects,
     )
