@@ -12,10 +12,10 @@
     rate: { label: "Rate", step: 0.05, leap: 0.25, most: 100, high: 1.5 },
   };
   const PLACES = { both: "both ways", down: "on the way down", up: "on the way up" };
-  const PAUSE_MS = 350, TYPING_MS = 1200, TRUST_MS = 3000;
+  const PAUSE_MS = 350, TYPING_MS = 1200, TRUST_MS = 3000;  // how long an answer that says otherwise counts as an older one
 
   let host = null, send = () => {}, data = null, kind = "rank", values = [], top = 1, now = 0;
-  let dragged = null, timer = 0, typed = "", wanted = null, until = 0;
+  let dragged = null, timer = 0, later = 0, typed = "", wanted = null, until = 0;
 
   /* ---- the parts ---- */
   const root = make("div", "blocks"), bars = make("div", "block-bars"), about = make("p", "note"), off = make("p", "note");
@@ -28,7 +28,7 @@
     input.name = "blocks-kind";
     input.value = name;
     input.checked = name === kind;
-    input.addEventListener("change", () => { settle(); kind = name; take(); });
+    input.addEventListener("change", () => { settle(); wanted = null; kind = name; take(); });
     label.append(input, make("span", "", KINDS[name].label));
     return label;
   }
@@ -140,7 +140,11 @@
     }
     if (!root.isConnected) host.replaceChildren(root);
     if (dragged !== null || timer || typed) return;
-    if (wanted !== null && Date.now() < until && JSON.stringify(data[kind].values) !== wanted) return;  // an older answer
+    if (wanted !== null && Date.now() < until && JSON.stringify(data[kind].values) !== wanted) {  // an older answer
+      clearTimeout(later);
+      later = setTimeout(() => drawBlocks(data), until - Date.now() + 1);
+      return;
+    }
     wanted = null;
     take();
   }
