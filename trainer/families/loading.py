@@ -81,3 +81,18 @@ def fill(model: nn.Module, tensors: Mapping[str, Tensor], what: str, file: str, 
     values = {name: tensors[name].to(dtype) if wanted[name].is_floating_point() else tensors[name] for name in wanted}
     model.load_state_dict(values, assign=True)
     return model
+
+
+def placed(model: nn.Module, device: torch.device) -> nn.Module:
+    """The model on a device. What stays in the file's own memory is copied where it lies at an odd place: on the CPU the
+    place decides which kernel computes, and with it the last bits, which must not depend on the kind of file."""
+    model.to(device)
+    with torch.no_grad():
+        for values in (*model.parameters(), *model.buffers()):
+            if values.data_ptr() % _ALIGNED and values.device.type == "cpu":
+                values.data = values.data.clone()
+    return model
+
+
+_ALIGNED = 64
+"""Bytes at which torch begins its own memory."""

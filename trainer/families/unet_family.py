@@ -22,6 +22,7 @@ from trainer.parts import Conditioning, DiscreteProcess, LoadPlan, ModelFiles, S
 
 from . import clip, hub
 from . import files as model_files
+from .loading import placed
 
 _ATTENTION_BLOCKS = ("Transformer2DModel",)
 _RESIDUAL_BLOCKS = ("ResnetBlock2D", "Downsample2D", "Upsample2D")
@@ -60,7 +61,7 @@ class UNetFamily:
         self._plan, self._tokenizers, self.parts = plan, loaded.tokenizers, loaded.parts
         self._check_clip_skip(plan)
         for part in self.parts.values():
-            part.to(plan.device).requires_grad_(False).eval()
+            placed(part, plan.device).requires_grad_(False).eval()
         if plan.encoders_only:
             return
         self._scaling = float(self._vae.config.scaling_factor)
