@@ -84,8 +84,8 @@ def fill(model: nn.Module, tensors: Mapping[str, Tensor], what: str, file: str, 
 
 
 def placed(model: nn.Module, device: torch.device) -> nn.Module:
-    """The model on a device. What stays in the file's own memory is copied where it lies at an odd place: on the CPU the
-    place decides which kernel computes, and with it the last bits, which must not depend on the kind of file."""
+    """The model on a device. What stays in the file's own memory is copied where it lies at an odd place: on the CPU
+    the place decides which kernel computes, and with it the last bits, which must not depend on the kind of file."""
     model.to(device)
     with torch.no_grad():
         for values in (*model.parameters(), *model.buffers()):
