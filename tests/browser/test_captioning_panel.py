@@ -6,6 +6,7 @@ from pathlib import Path
 
 import captioners
 import pytest
+from axe_look import assert_accessible
 from PIL import Image
 from playwright.sync_api import Page, expect
 from served import Served, shot
@@ -54,3 +55,4 @@ def test_captions_are_shown_written_and_taken_back(page: Page, served: Served, t
     expect(blue.locator(".says")).to_have_text("no caption", timeout=20_000)
     assert not (folder / "blue.txt").exists()
     shot(page, "captioning-done")
+    assert_accessible(page)

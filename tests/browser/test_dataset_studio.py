@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from axe_look import assert_accessible
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 from served import Served, serve, shot
@@ -199,6 +200,7 @@ def test_many_captions_are_changed_after_a_preview_and_taken_back(page: Page, se
     page.get_by_role("button", name="Preview").click()
     expect(page.locator(".studio-would")).to_contain_text("Would change 5 of 5 captions.")
     shot(page, "studio-bulk")
+    assert_accessible(page)
     assert (folder / "01.txt").read_text(encoding="utf-8") == "green, a square, plain", "a preview writes nothing"
     page.get_by_role("button", name="Apply").click()
     expect(page.locator(".studio-would")).to_contain_text("Changed 5 caption files.")
@@ -247,6 +249,7 @@ def test_an_image_is_shown_as_it_is_trained_and_the_folder_goes_into_the_form(
     page.get_by_role("button", name="The file").click()
     page.wait_for_function("document.querySelector('.studio-picture img').naturalWidth === 200")
     shot(page, "studio")
+    assert_accessible(page)
 
 
 def test_five_thousand_images_open_at_once(page: Page, served: Served, tmp_path: Path) -> None:

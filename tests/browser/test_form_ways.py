@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from axe_look import assert_accessible
 from playwright.sync_api import Browser, Page, expect
 from served import Served, shot
 
@@ -98,6 +99,7 @@ def test_search_finds_by_flag_word_and_name_and_jumps(fresh: Page) -> None:
     found = hits.all_inner_texts()
     assert any("Early stopping" in text for text in found) and any("Length" in text for text in found)
     shot(fresh, "search", whole=False)
+    assert_accessible(fresh)
     fresh.keyboard.press("ArrowDown")
     expect(hits.nth(1)).to_have_attribute("aria-selected", "true")
     expect(search).to_have_attribute("aria-activedescendant", "hit-1")
@@ -222,6 +224,7 @@ def test_images_without_captions_are_a_choice_that_writes_only_what_it_says(form
     card.get_by_role("textbox").press_sequentially("a <b>zorb</b> badge")
     expect(card.locator("tbody tr").first.locator("td").nth(2)).to_have_text("a <b>zorb</b> badge")
     shot(form, "captions-missing", whole=False)
+    assert_accessible(form)
     assert not list(tmp_path.glob("*.txt"))
     write.click()
     expect(form.locator("#done")).to_contain_text("5 caption files written")

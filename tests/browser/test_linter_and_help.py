@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from axe_look import assert_accessible
 from PIL import Image, ImageFilter
 from playwright.sync_api import Page, expect
 from served import Served, shot
@@ -45,6 +46,7 @@ def test_check_look_fix_undo(page: Page, served: Served, tmp_path: Path) -> None
     blurred.get_by_role("button", name="Show the images").click()
     expect(page.locator(".lint-pictures img")).to_have_count(1)
     shot(page, "linter")
+    assert_accessible(page)
     expect(page.get_by_role("button", name="Show them in the grid")).to_have_count(0)  # no folder is open in it
     page.locator("#studio-path").fill(str(folder))
     page.locator("#studio-path").press("Enter")

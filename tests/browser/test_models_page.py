@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 import numpy as np
 import pytest
+from axe_look import assert_accessible
 from playwright.sync_api import Browser, Locator, Page, expect
 from safetensors.numpy import save_file
 from served import ROOT, Served, serve, shot
@@ -87,6 +88,7 @@ def test_folders_are_named_once(page: Page, computer: Computer) -> None:
     expect(page.locator("#computer-facts")).to_contain_text("python launch.py --update")
     expect(page.locator("#computer-facts")).to_contain_text("diffusers")
     shot(page, "computer-suggestion")
+    assert_accessible(page)
     suggestion.get_by_role("button").click()
     line = rows(page, "models")
     expect(line.locator(".computer-note")).to_have_text("ComfyUI: 3 checkpoints found")
@@ -161,6 +163,7 @@ def test_a_model_is_chosen_by_the_keyboard(page: Page, computer: Computer) -> No
     expect(page.locator(".model-popup")).to_contain_text("no base models (LoRAs, VAEs and the like): 1")
     assert options.filter(has_text="adapter").count() == 0
     shot(page, "model-list", whole=False)
+    assert_accessible(page)
     page.keyboard.type("badge pa")
     expect(options).to_have_count(1)
     page.keyboard.press("ArrowDown")

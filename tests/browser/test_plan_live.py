@@ -8,6 +8,7 @@ import struct
 from pathlib import Path
 
 import pytest
+from axe_look import assert_accessible
 from edit_pace import load_demo, measure
 from playwright.sync_api import Page, expect
 from served import Served, shot
@@ -53,6 +54,7 @@ def test_form_and_toml_follow_each_other(page: Page, served: Served) -> None:
     assert page.locator("#toml .wrong").count() == 1
     said.get_by_role("button", name="line").click()
     shot(page, "toml-fault")
+    assert_accessible(page)
     area.fill(toml(page).replace("rnak = 7", "rank = 5"))
     expect(page.locator("#f-network-rank input")).to_have_value("5")
     area.blur()
@@ -96,6 +98,7 @@ def test_a_lora_file_brings_its_recipe_and_own_presets_come_and_go(page: Page, s
     expect(said).to_contain_text("Not known here: 1")
     expect(page.locator("#f-network-rank input")).to_have_value("16")
     shot(page, "preset-diff")
+    assert_accessible(page)
     page.locator("#preset-cancel").click()
     expect(said).to_contain_text("Nothing was changed.")
     expect(page.locator("#preset-load")).to_be_hidden()

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import stand_in
+from axe_look import assert_accessible
 from playwright.sync_api import Browser, Locator, Page, expect
 from served import ROOT, Served, serve, shot
 
@@ -68,6 +69,7 @@ def test_runs_wait_for_their_turn(page: Page, served: Served, tmp_path: Path) ->
     expect(busy).to_contain_text("slow-first is at work on the same device", timeout=WAIT_MS)
     assert len(find_runs(served.runs)) == 1, "it asks before it starts"
     shot(page, "queue-start-asks", whole=False)
+    assert_accessible(page)
     page.locator("#result").get_by_role("button", name="Add to queue").click()
     expect(page.locator("#result")).to_contain_text("It is number 4 of 4 that wait.")
     page.get_by_role("tab", name="Runs").click()
@@ -76,6 +78,7 @@ def test_runs_wait_for_their_turn(page: Page, served: Served, tmp_path: Path) ->
     _hold_and_remove(page)
     expect(entry(page, "slow-first")).to_contain_text("step")
     shot(page, "queue-at-work")
+    assert_accessible(page)
     _watch_to_the_end(page, served)
 
 

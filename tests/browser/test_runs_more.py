@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from axe_look import assert_accessible
 from playwright.sync_api import Page, expect
 from served import ROOT, Served, shot
 
@@ -119,6 +120,7 @@ def _zooms(page: Page) -> None:
     page.mouse.up()
     expect(said).to_have_text("Steps 60 to 120")
     shot(page, "runs-zoomed")
+    assert_accessible(page)
     page.get_by_label("Later steps").click()
     expect(said).to_have_text("Steps 90 to 150")
     plot.dblclick()
@@ -141,6 +143,7 @@ def _pictures(page: Page) -> None:
     dialog.get_by_label("Left picture").select_option(label="step 200")
     assert "000200" in (dialog.locator(".stage img").first.get_attribute("src") or "")
     shot(page, "runs-two-pictures", whole=False)
+    assert_accessible(page)
     page.keyboard.press("Escape")
     expect(dialog).to_be_hidden()
 
@@ -202,6 +205,7 @@ def test_runs_are_compared(page: Page, served: Served, start: Start) -> None:
     page.locator("#compare-across label", has_text="time").click()
     expect(lines.first).not_to_have_attribute("d", before)
     shot(page, "compare")
+    assert_accessible(page)
     page.locator("#compare-samples a").first.click()
     expect(page.locator("dialog.beside")).to_be_visible()
 

@@ -7,6 +7,7 @@ import time
 
 import numpy as np
 import pytest
+from axe_look import assert_accessible
 from playwright.sync_api import Page, expect
 from safetensors.numpy import save_file
 from served import ROOT, Served, shot
@@ -80,6 +81,7 @@ def test_adapters_are_tried_beside_the_base_model(page: Page, served: Served) ->
     page.locator(".try-grid summary").last.click()
     expect(page.locator(".try-grid details[open] dl")).to_contain_text("LoRA after step")
     shot(page, "try-tab")
+    assert_accessible(page)
 
     page.locator("#try-prompts textarea").fill("something else")
     page.get_by_role("button", name="Use these settings").click()
