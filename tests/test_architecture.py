@@ -35,6 +35,7 @@ LAYERS = {
     "autopsy": 6,
     "moments": 7,
     "rescue": 7,
+    "trained": 7,
     "course": 8,
     "run": 9,
     "preflight": 10,

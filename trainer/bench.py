@@ -10,6 +10,7 @@ import torch
 from trainer.contract.families import Recognised
 from trainer.contract.rundir import RunDir
 from trainer.contract.settings import Preset
+from trainer.optim.average import Average
 from trainer.parts import Family, Network
 from trainer.plan.plan import Plan
 from trainer.saving.hashes import BackgroundHash
@@ -45,8 +46,9 @@ class Bench:
 
 @dataclass(frozen=True)
 class Trained:
-    """The adapter, and what changes it."""
+    """The adapter, what changes it, and the moving average that it is used with, if there is one."""
 
     network: Network
     optimizer: torch.optim.Optimizer
     update: Update
+    average: Average | None = None

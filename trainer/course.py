@@ -67,7 +67,7 @@ class Course:
         self.checker = make.make_checker(bench, trained, loader, self.keeper)
         self.liken = make.make_likener(bench)
         self.overflows = loop.Overflows()
-        held = Held(network.modules, optimizer, trained.update.scaler, self.checker, self.overflows)
+        held = Held(network.modules, optimizer, trained.update.scaler, self.checker, self.overflows, trained.average)
         self.states = States(bench.run, held, bench.plan, self.emit)
 
     def pick_up(self) -> int:
@@ -196,7 +196,7 @@ class Course:
                 self.liken(drawn)
 
     def _in_use(self) -> AbstractContextManager[None]:
-        return in_use(self.trained.network, self.trained.optimizer)
+        return in_use(self.trained.network, self.trained.optimizer, self.trained.average)
 
     @property
     def _keeping(self) -> Keeping:

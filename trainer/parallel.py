@@ -29,11 +29,11 @@ class Ranks:
         """Replace every gradient, in place, by its sum over the processes; returns the sum of `loss`.
 
         All go as one flat float32 tensor: one message a step. A missing gradient counts as zero and comes back as a
-        tensor, so that the optimizers of all processes see the same list."""
+        tensor, so that the optimizers of all processes see the same list; what is not trained any more has none."""
         if self.count == 1:
             return loss
         for parameter in parameters:
-            if parameter.grad is None:
+            if parameter.grad is None and parameter.requires_grad:
                 parameter.grad = torch.zeros_like(parameter)
         gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
         flat = torch.cat([*(gradient.reshape(-1).float() for gradient in gradients), loss.detach().reshape(1).float()])

@@ -141,6 +141,16 @@ class Family(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Piece:
+    """Trained values with a rate of their own. `rate`: factor on their part's; `outer`: they start at zero beside
+    others that do not (LoRA's up matrices)."""
+
+    values: nn.Parameter
+    rate: float = 1.0
+    outer: bool = False
+
+
 class Network(Protocol):
     """An adapter over a family's targets."""
 
@@ -159,6 +169,10 @@ class Network(Protocol):
         """Trained values of one part ("unet", "te1"), float32."""
         ...
 
+    def pieces(self, part: str) -> Iterator[Piece]:
+        """The same with the factors on their rate, in the same order."""
+        ...
+
     def enabled(self, on: bool) -> None:
         """Switch the adapter's effect without detaching it."""
         ...
@@ -171,8 +185,20 @@ class Network(Protocol):
         """What is saved: key -> float32 CPU tensor, in Kohya's names."""
         ...
 
+    def peft_tensors(self) -> dict[str, Tensor]:
+        """The same in the names of PEFT and diffusers; ValueError for what they do not have."""
+        ...
+
     def load_tensors(self, tensors: Mapping[str, Tensor]) -> None:
         """Take values as saved by `tensors`."""
+        ...
+
+    def begin(self, tensors: Mapping[str, Tensor]) -> None:
+        """Start from the values of another adapter's file. Problems where they do not fit."""
+        ...
+
+    def shrink(self, limit: float, fine: Tensor) -> None:
+        """Scale each layer's update down to norm `limit`, where `fine` (0-dim, on the device) is true."""
         ...
 
     def norm(self) -> Tensor:

@@ -6,9 +6,11 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 
+from trainer.contract.adapter_lines import parse_line
 from trainer.contract.events import Event, Phase
 from trainer.contract.families import Recognised
 from trainer.contract.machine import Machine
@@ -18,8 +20,10 @@ from trainer.data.cache import Cache, fingerprint, trim
 from trainer.data.latents import BrokenImages, Latents, LiveLatents, check_decodable, prepare_latents
 from trainer.data.masks import LiveMasks, Masks, Weighing, prepare_masks
 from trainer.data.text import LiveText, Text, prepare_text
+from trainer.networks.applied import fit, merge
 from trainer.parts import Family, LoadPlan, ModelFiles
 from trainer.plan.plan import Plan
+from trainer.saving.adapter import load_adapter
 from trainer.timing.stopwatch import SILENT, Stopwatch
 
 from .device import FORMATS
@@ -77,7 +81,20 @@ def load(
             encoders_only=encoders_only,
         ),
     )
+    add_adapters(family, preset)
     check_weights(family, preset)
+
+
+def add_adapters(family: Family, preset: Preset) -> None:
+    """Add the adapters that `model.adapters` names to the base model's weights. Problems where one does not fit."""
+    targets = family.targets(True, [part for part in family.parts if part != "vae"]) if preset.model.adapters else []
+    for path, strength in (parse_line(line) for line in preset.model.adapters):
+        try:
+            tensors, _ = load_adapter(Path(path))
+        except (OSError, ValueError) as error:
+            why = f"{Path(path).name} cannot be read: {error}"
+            raise Problems([Problem("model.adapters", why, "choose a file that is there and whole", "model")]) from None
+        merge([(fit(path, tensors, targets, "model.adapters"), strength)])
 
 
 def check_weights(family: Family, preset: Preset) -> None:

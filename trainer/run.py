@@ -22,7 +22,7 @@ from trainer.families.hub import snapshot
 from trainer.noise.objective import Objective
 from trainer.noise.process import Tables
 from trainer.noise.weighting import chosen_weights
-from trainer.optim.optimizers import Group, make_optimizer
+from trainer.optim.average import Average
 from trainer.parts import Conditioning, Family, Network
 from trainer.plan import recipes
 from trainer.plan.gather import keep as keep_split
@@ -43,9 +43,8 @@ from . import prepare
 from .bench import ROOT, Bench, Trained
 from .course import Result, train_with
 from .rescue import out_of_memory
+from .trained import after_each, is_random, make_average, make_trained
 from .update import Clipping, Update
-
-TEXT_GROUP = "text_encoder"
 
 
 def resolve(table: str, name: str) -> Any:
@@ -74,8 +73,9 @@ def _train(bench: Bench) -> Result:
     previews = make_previews(bench)
     network, optimizer = make_network(bench)
     release(bench, sources.superfluous, previews)
-    update = make_update(bench, optimizer, network)
-    return train_with(bench, Trained(network, optimizer, update), make_loader(bench, sources), previews)
+    average = make_average(bench.preset, optimizer)
+    update = make_update(bench, optimizer, network, average)
+    return train_with(bench, Trained(network, optimizer, update, average), make_loader(bench, sources), previews)
 
 
 def set_up(run: RunDir, emit: Fan, vary: Callable[[Preset], Preset] = lambda preset: preset) -> Bench:
@@ -219,34 +219,24 @@ def release(bench: Bench, superfluous: tuple[str, ...], previews: Previews | Non
 
 def make_network(bench: Bench) -> tuple[Network, torch.optim.Optimizer]:
     """The adapter, attached, and its optimizer."""
-    chosen, rates = bench.preset.network, bench.preset.optimizer
-    encoders = [name for name in bench.family.parts if name.startswith("te")]
-    others = [name for name in bench.family.parts if name not in ("vae", *encoders)]
-    parts = (others if chosen.unet else []) + (encoders if chosen.text_encoder else [])
-    network: Network = resolve("networks", chosen.type)(
-        bench.family.targets(chosen.conv_rank > 0, parts),
-        chosen.rank,
-        chosen.alpha,
-        chosen.conv_rank,
-        chosen.conv_alpha,
-        chosen.dropout,
-        bench.preset.training.seed,
+    kind, optimizer = (
+        resolve("networks", bench.preset.network.type),
+        resolve("optimizers", bench.preset.optimizer.name),
     )
-    network.attach()
-    named = [("unet", others, rates.unet_learning_rate), (TEXT_GROUP, encoders, rates.text_encoder_learning_rate)]
-    values = [(name, [p for part in group for p in network.parameters(part)], rate) for name, group, rate in named]
-    groups = [Group(name, parameters, float(rate)) for name, parameters, rate in values if parameters]  # type: ignore[arg-type]
-    row = catalog.optimizer(rates.name)
-    return network, make_optimizer(resolve("optimizers", rates.name), row, groups, rates)
+    return make_trained(bench, kind, optimizer)
 
 
-def make_update(bench: Bench, optimizer: torch.optim.Optimizer, network: Network) -> Update:
-    """One optimizer update, with the preset's loss, noise and clipping."""
+def make_update(
+    bench: Bench, optimizer: torch.optim.Optimizer, network: Network, average: Average | None = None
+) -> Update:
+    """One optimizer update, with the preset's loss, noise and clipping, and what follows each."""
     preset, noise = bench.preset, bench.preset.noise
     objective = Objective(resolve("losses", noise.loss), noise, chosen_weights(noise), preset.training.seed)
     scaler = torch.amp.GradScaler(bench.device.type) if preset.precision.compute == "fp16" else None
     on_device = bench.device.type != "cpu" and not catalog.optimizer(preset.optimizer.name).waits
     clipping = Clipping(preset.optimizer.max_grad_norm, scaler, on_device)
     tables = Tables(bench.family.process, bench.device)
-    random = preset.network.dropout > 0
-    return Update(bench.family, tables, objective, optimizer, clipping, bench.ranks, random, bench.watch)
+    after = after_each(preset, network, average)
+    return Update(
+        bench.family, tables, objective, optimizer, clipping, bench.ranks, is_random(preset), bench.watch, after
+    )

@@ -48,6 +48,9 @@ class Outcome:
     adapter_norm: Tensor | None = None
 
 
+After = Callable[[int, Tensor], None]
+
+
 class LossNotFinite(Exception):
     """Loss or gradient of `step` became infinite or not a number; nothing can be learnt from then on. The step changed
     nothing: the adapter is that of the step before."""
@@ -63,6 +66,7 @@ class Update:
 
     The loss of every look weighs the same, however the looks are spread over micro-batches and processes: a batch's
     weights are 1 / looks of the step. So accumulation and data parallel give the gradient of the one large batch.
+    `after(step, fine)`: is done to the weights after each update; `fine` (0-dim, on the device): it was done.
     `random`: something draws from torch's generator in the forward pass (dropout), which is then seeded anew for each
     step and process. A step whose loss or gradient is no number changes neither weights nor the optimizer's state.
 
@@ -78,10 +82,11 @@ class Update:
         ranks: Ranks,
         random: bool = False,
         watch: Stopwatch = SILENT,
+        after: After | None = None,
     ) -> None:
         self._family, self._tables, self._objective, self._watch = family, tables, objective, watch
         self._optimizer, self._clipping, self._ranks, self._random = optimizer, clipping, ranks, random
-        self._guard = Guard(optimizer, clipping.on_device)
+        self._guard, self._after = Guard(optimizer, clipping.on_device), after
         self.done, self.whole = 0, True
         self._parameters: list[nn.Parameter] = [p for group in optimizer.param_groups for p in group["params"]]
 
@@ -107,6 +112,8 @@ class Update:
         with self._watch.part("optimizer"):
             self.whole = False
             norm = self._apply(step, total)
+            if self._after:
+                self._after(step, torch.isfinite(norm) & torch.isfinite(total))
             self.done, self.whole = step, True
         return Outcome(total, norm, looks)
 

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from trainer.contract.families import recognise
 from trainer.families.sd1 import StableDiffusion1
-from trainer.networks.lora import LoRA, merge_into
+from trainer.networks.applied import merge_into
+from trainer.networks.lora import LoRA
 from trainer.parts import BatchFacts, LoadPlan, ModelFiles
 from trainer.saving.adapter import load_adapter, save_adapter
 

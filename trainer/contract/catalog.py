@@ -39,6 +39,34 @@ class Optimizer(Entry):
 
 
 @dataclass(frozen=True)
+class Argument:
+    """A further argument of a network type: its kind (bool, int or float), bounds, and what it does."""
+
+    kind: type
+    help: str
+    low: float = 0.0
+    high: float = 1e6
+
+
+@dataclass(frozen=True)
+class Network(Entry):
+    """`algo`: what LyCORIS calls it. `ranked`: has ranks; `scaled`: its update is multiplied by alpha / rank; `dora`:
+    can be trained as DoRA; `normed`: its update can be scaled down to a norm; `paired`: has matrices that start at zero
+    beside others that do not, as LoRA+ wants; `diffusers`: diffusers reads it; `tells_rank`: a file's shapes tell the
+    rank of each layer."""
+
+    algo: str = ""
+    ranked: bool = True
+    scaled: bool = True
+    dora: bool = False
+    normed: bool = True
+    paired: bool = True
+    diffusers: bool = False
+    tells_rank: bool = True
+    arguments: dict[str, Argument] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Sampler(Entry):
     """What the same sampler is called in A1111's web UI and in ComfyUI; "" where it is not to be had."""
 
@@ -60,9 +88,97 @@ FAMILIES: tuple[Entry, ...] = (
     ),
 )
 
-NETWORKS: tuple[Entry, ...] = (
-    Entry(
-        "LoRA", "trainer.networks.lora:LoRA", "Low-rank update of linear layers, and of convolutions where asked for."
+_TUCKER = Argument(bool, "Splits the 3x3 convolutions in three matrices instead of two: smaller at the same rank.")
+_ROTATION = {
+    "constraint": Argument(float, "Largest rotation, as share of the outputs' number; 0 does not limit it.", 0, 100),
+    "rescaled": Argument(bool, "Learns a size for every output beside the rotation."),
+}
+
+NETWORKS: tuple[Network, ...] = (
+    Network(
+        "LoRA",
+        "trainer.networks.lora:make",
+        "Low-rank update of linear layers, and of convolutions where asked for (then Kohya's LoCon).",
+        algo="locon",
+        dora=True,
+        diffusers=True,
+    ),
+    Network(
+        "LoHa",
+        "trainer.networks.lycoris:loha",
+        "Product, value by value, of two low-rank updates: rank r holds what rank r x r would, at twice the size of a "
+        "LoRA of rank r. Usual rank 4-8.",
+        algo="loha",
+        dora=True,
+        arguments={"use_tucker": _TUCKER},
+    ),
+    Network(
+        "LoKr",
+        "trainer.networks.lycoris:lokr",
+        "Kronecker product of a small matrix and a larger one, which is split by rank: the smallest files. A rank too "
+        "large for a layer leaves its larger matrix whole.",
+        algo="lokr",
+        dora=True,
+        tells_rank=False,
+        arguments={
+            "factor": Argument(int, "Size of the small matrix; -1 makes both as equal as can be.", -1, 1024),
+            "decompose_both": Argument(bool, "Splits the small matrix by rank too."),
+            "full_matrix": Argument(bool, "Leaves the larger matrix whole: the rank then has no effect."),
+            "unbalanced_factorization": Argument(bool, "Swaps which matrix has the larger share of the outputs."),
+            "use_tucker": _TUCKER,
+        },
+    ),
+    Network(
+        "DyLoRA",
+        "trainer.networks.lycoris:dylora",
+        "A LoRA whose first ranks work alone too: each step trains one piece of the ranks on those before it "
+        "(arXiv 2210.07558). Its file is a plain LoRA, which can be cut to fewer ranks; it learns more slowly.",
+        algo="dylora",
+        arguments={
+            "block_size": Argument(int, "Ranks in a piece; the rank is a multiple of it. 4 where not given.", 1)
+        },
+    ),
+    Network(
+        "GLoRA",
+        "trainer.networks.lycoris:glora",
+        "Low-rank update that depends on the layer's own weight besides (arXiv 2306.07967); about twice a LoRA's size.",
+        algo="glora",
+    ),
+    Network(
+        "IA3",
+        "trainer.networks.lycoris:ia3",
+        "One factor for every output of a layer, (IA)3 of arXiv 2205.05638: tiny files, little can be learnt, and "
+        "rates of 1e-3 and more are usual. Rank and alpha have no effect.",
+        algo="ia3",
+        ranked=False,
+        scaled=False,
+        paired=False,
+        tells_rank=False,
+        arguments={"train_on_input": Argument(bool, "A factor for every input instead.")},
+    ),
+    Network(
+        "OFT",
+        "trainer.networks.lycoris:oft",
+        "Rotates groups of outputs and leaves their lengths alone (arXiv 2306.07280). The rank is the size of a group, "
+        "or of their number; alpha has no effect.",
+        algo="diag-oft",
+        scaled=False,
+        normed=False,
+        paired=False,
+        tells_rank=False,
+        arguments=_ROTATION,
+    ),
+    Network(
+        "BOFT",
+        "trainer.networks.lycoris:boft",
+        "OFT whose groups are mixed in several passes (arXiv 2311.06243): slow, a pass over each weight for every "
+        "factor. The rank is the largest size of a group; alpha has no effect.",
+        algo="boft",
+        scaled=False,
+        normed=False,
+        paired=False,
+        tells_rank=False,
+        arguments=_ROTATION,
     ),
 )
 
@@ -265,6 +381,14 @@ def names(table: str) -> tuple[str, ...]:
 def find(table: str, name: str) -> Entry | None:
     """The row called `name`, letter case aside, or None."""
     return next((entry for entry in TABLES[table] if entry.name.lower() == name.strip().lower()), None)
+
+
+def network(name: str) -> Network:
+    """The network type's row. KeyError where there is none."""
+    found = find("networks", name)
+    if not isinstance(found, Network):
+        raise KeyError(name)
+    return found
 
 
 def optimizer(name: str) -> Optimizer:

@@ -15,6 +15,7 @@ import tomlkit
 from pydantic import ValidationError
 from tomlkit.items import AoT, Array, Table
 
+from .adapter_lines import make_line, parse_line
 from .families import Family
 from .preset_faults import from_pydantic, known_only, unknown_name, unknown_names, version_problems
 from .problems import Problem, Problems
@@ -248,7 +249,17 @@ def with_paths(preset: Preset, other: Callable[[str, str], str]) -> Preset:
     rows = [_plain(row) for row in preset.dataset.folders]
     for row in rows:
         row |= {name: other("dataset.folders", row[name]) for name in FOLDER_PATHS if row.get(name)}
+    changes["model.adapters"] = [_line_with(line, other) for line in preset.model.adapters]
     return with_values(preset, {**changes, "dataset.folders": rows})
+
+
+def _line_with(line: str, other: Callable[[str, str], str]) -> str:
+    """A line of `model.adapters` with another path; one that is not understood stays as it is."""
+    try:
+        path, strength = parse_line(line)
+    except ValueError:
+        return line
+    return make_line(other("model.adapters", path), strength)
 
 
 def absolute_paths(preset: Preset, base: Path) -> Preset:

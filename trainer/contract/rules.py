@@ -9,7 +9,7 @@ import difflib
 import re
 from collections.abc import Callable, Iterable
 
-from . import catalog, noise_rules, optimizer_table
+from . import catalog, noise_rules, optimizer_table, rules_network
 from .families import Family
 from .model_rules import check_model
 from .parse import parse_gpus, parse_split
@@ -289,6 +289,7 @@ SETTINGS: tuple[PresetRule, ...] = (
     _tag_warmup,
     *noise_rules.NOISE,
     _file_name,
+    *rules_network.SETTINGS,
 )
 
-FAMILY: tuple[FamilyRule, ...] = (_size_multiple, _sample_size)
+FAMILY: tuple[FamilyRule, ...] = (_size_multiple, _sample_size, *rules_network.FAMILY)

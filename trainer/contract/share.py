@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from .adapter_lines import is_line, make_line, parse_line
 from .preset import dumps, value_at, with_values
 from .settings import ITEMS, Preset
 
@@ -36,6 +37,8 @@ def shareable(preset: Preset) -> Preset:
         value = value_at(preset, item.path)
         if item.setting.widget == "path" and isinstance(value, str) and value:
             changes[item.path] = file_name(value)
+    under = [parse_line(line) for line in preset.model.adapters if is_line(line)]
+    changes["model.adapters"] = [make_line(file_name(path), strength) for path, strength in under]
     changes["sampling.prompts_file"] = ""
     if not preset.saving.publish and preset.validation.folder:
         changes["validation.folder"] = "held-out images"

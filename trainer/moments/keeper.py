@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,6 +13,7 @@ import torch
 from trainer.contract.events import Saved
 from trainer.contract.families.base import read_header
 from trainer.contract.rundir import RunDir, Whole, replace_file
+from trainer.optim.average import Average
 from trainer.optim.optimizers import weights_for_use
 from trainer.parts import Network
 from trainer.plan import names
@@ -25,11 +26,13 @@ from .telling import Emit
 
 
 @contextmanager
-def in_use(network: Network, optimizer: torch.optim.Optimizer) -> Iterator[None]:
-    """The adapter as it will be used: the optimizer's weights for use, no dropout, no gradients."""
+def in_use(network: Network, optimizer: torch.optim.Optimizer, average: Average | None = None) -> Iterator[None]:
+    """The adapter as it will be used: the optimizer's weights for use or the moving average, no dropout, no
+    gradients."""
     network.training(False)
     try:
-        with weights_for_use(optimizer), torch.no_grad():
+        averaged = average.in_use() if average else nullcontext()
+        with weights_for_use(optimizer), averaged, torch.no_grad():
             yield
     finally:
         network.training(True)
@@ -77,7 +80,10 @@ class Keeper:
             return ""
         if its_step == step:
             return ""
-        replace_file(self.lowest, self.run.path / names.step_file(self.name, its_step))
+        aside = self.run.path / names.step_file(self.name, its_step)
+        replace_file(self.lowest, aside)
+        if self._copy_of(self.lowest).is_file():
+            replace_file(self._copy_of(self.lowest), self._copy_of(aside))
         return names.step_file(self.name, its_step)
 
     def save_final(self, step: int) -> str:
@@ -90,6 +96,9 @@ class Keeper:
         self._write(step, names.step_file(self.name, step), "in between")
         name, began = names.final_file(self.name), time.monotonic()
         data = self.run.get(self.lowest)
+        if self.plan.preset.saving.diffusers:
+            copy = Whole(self.run.get(self._copy_of(self.lowest)), sync=True)
+            self.run.put(self._copy_of(self.run.path / name), copy)
         weights_step = None if lowest_step == step else lowest_step
         return self._put(
             data, Saved(step=step, file=name, bytes=len(data), what="final", weights_step=weights_step), began
@@ -98,8 +107,17 @@ class Keeper:
     def _write(self, step: int, name: str, what: str) -> str:
         began = time.monotonic()
         with self.watch.part("saving"):
-            data = adapter_bytes(self.network.tensors(), self.metadata(step), self.dtype)
+            metadata = self.metadata(step)
+            data = adapter_bytes(self.network.tensors(), metadata, self.dtype)
+            if self.plan.preset.saving.diffusers:
+                copy = Whole(adapter_bytes(self.network.peft_tensors(), metadata, self.dtype), sync=True)
+                self.run.put(self._copy_of(self.run.path / name), copy)
             return self._put(data, Saved(step=step, file=name, bytes=len(data), what=what), began)
+
+    @staticmethod
+    def _copy_of(path: Path) -> Path:
+        """The file with the same values in diffusers' names."""
+        return path.with_name(names.diffusers_file(path.name))
 
     def _put(self, data: bytes, told: Saved, began: float) -> str:
         def written() -> None:

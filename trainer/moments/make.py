@@ -88,7 +88,7 @@ def make_watcher(bench: Bench, trained: Trained, loader: Loader) -> Callable[[in
     )
 
     def look(step: int) -> torch.Tensor:
-        with bench.watch.part("validation"), in_use(trained.network, trained.optimizer):
+        with bench.watch.part("validation"), in_use(trained.network, trained.optimizer, trained.average):
             return glance(step)
 
     return Watcher(look, bench.emit)

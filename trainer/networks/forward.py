@@ -2,7 +2,7 @@
 
 The scale is folded into the small matrix or the product, never multiplied over the layer's whole output, and the update
 is added in place: the layer is frozen, so its backward needs its input only. Masters are float32 and cast to the
-layer's format where that differs. Legend: N rows (batch and tokens), R rank, I inputs, O outputs.
+layer's format where that differs. Legend: N rows (batch and tokens), B batch, R rank, I inputs, O outputs.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -23,6 +24,20 @@ class Adapter(Protocol):
     dropout: float
     on: bool
     training: bool
+
+
+class Rich(Adapter, Protocol):
+    """An adapter with more to it: ranks or the whole left out at random, DoRA's gain."""
+
+    rank_dropout: float
+
+    def skipped(self) -> bool:
+        """Whether it has no part in this pass."""
+        ...
+
+    def gain(self) -> Tensor | None:
+        """Factor on each output [O], or None."""
+        ...
 
 
 def linear_forward(layer: nn.Linear, adapter: Adapter) -> Callable[[Tensor], Tensor]:
@@ -56,3 +71,51 @@ def convolution_forward(layer: nn.Conv2d, adapter: Adapter) -> Callable[[Tensor]
         return base.add_(F.conv2d(inner, up.to(base.dtype)))
 
     return forward
+
+
+def rich_forward(layer: nn.Linear | nn.Conv2d, adapter: Rich) -> Callable[[Tensor], Tensor]:
+    """`gain (W x + scale up(thinned down(x))) + b`; gain is 1 but for DoRA."""
+
+    def forward(x: Tensor) -> Tensor:
+        if adapter.skipped():
+            return plain(layer, x, layer.bias)
+        gain_O = adapter.gain()
+        base = plain(layer, x, layer.bias if gain_O is None else None)
+        down, up = adapter.down.to(base.dtype), (adapter.up * adapter.scale).to(base.dtype)
+        if isinstance(layer, nn.Linear):
+            added = F.linear(thinned(F.linear(x, down), adapter, -1), up)
+        else:
+            inner = F.conv2d(x, down, None, layer.stride, layer.padding, layer.dilation)
+            added = F.conv2d(thinned(inner, adapter, 1), up)
+        sum_ = base.add_(added)
+        if gain_O is None:
+            return sum_
+        shape = (-1,) if isinstance(layer, nn.Linear) else (1, -1, 1, 1)
+        sized = sum_ * gain_O.to(sum_.dtype).view(shape)
+        return sized if layer.bias is None else sized + layer.bias.to(sized.dtype).view(shape)
+
+    return forward
+
+
+def plain(layer: nn.Linear | nn.Conv2d, x: Tensor, bias: Tensor | None) -> Tensor:
+    """The layer's own answer, with this bias."""
+    if isinstance(layer, nn.Linear):
+        return F.linear(x, layer.weight, bias)
+    answer: Tensor = layer._conv_forward(x, layer.weight, bias)
+    return answer
+
+
+def thinned(inner: Tensor, adapter: Rich, ranks: int) -> Tensor:
+    """Inner values with some left out in training; `ranks`: the dimension that they lie in.
+
+    Ranks are left out for each image apart, the others made up for it, as in sd-scripts' `LoRAModule.forward`."""
+    if not adapter.training:
+        return inner
+    if adapter.dropout:
+        inner = F.dropout(inner, adapter.dropout)
+    if adapter.rank_dropout:
+        shape = [1] * inner.dim()
+        shape[0], shape[ranks] = inner.shape[0], inner.shape[ranks]
+        kept = torch.rand(shape, device=inner.device) > adapter.rank_dropout
+        inner = inner * (kept / (1 - adapter.rank_dropout)).to(inner.dtype)
+    return inner

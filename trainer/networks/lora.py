@@ -1,6 +1,7 @@
-"""LoRA: layer(x) + alpha / rank * up(down(x)), trained in place of the layer (arXiv 2106.09685).
+"""LoRA: layer(x) + alpha / rank * up(down(x)), trained in place of the layer (arXiv 2106.09685); DoRA on top of it.
 
-Values, names and initial state are those of Kohya's networks.lora, so that files go both ways.
+Values, names and initial state are those of Kohya's networks.lora, so that files go both ways; those of DoRA are
+LyCORIS'.
 """
 
 from __future__ import annotations
@@ -8,71 +9,146 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from trainer.contract.problems import Problem, Problems
 from trainer.parts import Target
+from trainer.plan.layers import LayerSize
 
-from .forward import convolution_forward, linear_forward
+from .base import AdapterLayer, Drops, LayeredNetwork, Make
+from .forward import convolution_forward, linear_forward, rich_forward
 
-DOWN, UP, ALPHA = "lora_down.weight", "lora_up.weight", "alpha"
+DOWN, UP, ALPHA, MAGNITUDE = "lora_down.weight", "lora_up.weight", "alpha", "dora_scale"
 
 
-class LoRALayer(nn.Module):
-    """The trained values of one layer, float32: down [rank, in, (k, k)] and up [out, rank, (1, 1)].
+class LoRALayer(AdapterLayer):
+    """down [rank, in, (k, k)], up [out, rank, (1, 1)] and, for DoRA, the magnitude [out, 1, (1, 1)]."""
 
-    It is no child of the layer that it changes: the base model keeps its own modules and names."""
+    def __init__(self, target: Target, size: LayerSize, make: Make) -> None:
+        super().__init__(target, size.rate, make.drops)
+        self.rank, self.alpha = size.rank, make.alpha(size)
+        self.scale = self.alpha / self.rank
+        self.dropout, self.rank_dropout = make.drops.values, make.drops.ranks
+        outputs, inputs, *kernel = self.weight.shape
+        ones, device = [1] * len(kernel), self.weight.device
+        self.down = nn.Parameter(initial_down((self.rank, inputs, *kernel), make.seed, target.key).to(device))
+        self.up = nn.Parameter(torch.zeros((outputs, self.rank, *ones), device=device))
+        if make.dora:
+            rows = self.weight.detach().float().flatten(1)
+            self.register_buffer("row_squares", rows.square().sum(1), persistent=False)
+            self.magnitude = nn.Parameter(self.row_squares.sqrt().view(outputs, 1, *ones))  # type: ignore[operator]
 
-    def __init__(self, target: Target, rank: int, alpha: float, dropout: float, seed: int) -> None:
-        super().__init__()
-        layer: Any = target.module
-        self.layer = (layer,)  # in a tuple, so that the base's weights are not taken for ours
-        self.part, self.rank, self.alpha, self.dropout = target.part, rank, alpha, dropout
-        self.scale = alpha / rank
-        self.on = True
-        outputs, inputs, *kernel = layer.weight.shape
-        down = initial_down((rank, inputs, *kernel), seed, target.key)
-        self.down = nn.Parameter(down.to(layer.weight.device))
-        self.up = nn.Parameter(torch.zeros((outputs, rank, *[1] * len(kernel)), device=layer.weight.device))
+    @property
+    def dora(self) -> bool:
+        """Whether direction and size are learnt apart."""
+        return hasattr(self, "magnitude")
 
-    def attach(self) -> None:
-        """Put the adapted forward in front of the layer's own, on this one object."""
-        layer: Any = self.layer[0]
-        make = convolution_forward if isinstance(layer, nn.Conv2d) else linear_forward
-        layer.forward = make(layer, self)
+    def adapted(self) -> Any:
+        """The lightest forward that does what is asked for."""
+        layer = self.layer[0]
+        if self.dora or self.drops.ranks or self.drops.layers:
+            return rich_forward(layer, self)
+        return convolution_forward(layer, self) if isinstance(layer, nn.Conv2d) else linear_forward(layer, self)
 
-    def detach(self) -> None:
-        """Give the layer its class's forward back."""
-        self.layer[0].__dict__.pop("forward", None)
+    def low_rank(self) -> Tensor:
+        """scale * up down, in the weight's shape, float32."""
+        product = self.up.flatten(1) @ self.down.flatten(1)
+        return (product * self.scale).reshape(self.weight.shape)
 
     def update(self) -> Tensor:
         """What the adapter adds to the layer's weight, in its shape, float32."""
-        product = self.up.flatten(1) @ self.down.flatten(1)
-        return (product * self.scale).reshape(self.layer[0].weight.shape)
+        if not self.dora:
+            return self.low_rank()
+        weight = self.weight.float()
+        gain_O: Any = self.gain()
+        return gain_O.view(self.magnitude.shape) * (weight + self.low_rank()) - weight
+
+    def gain(self) -> Tensor | None:
+        """DoRA's magnitude by the norm of each output's row of W + scale up down [O]; the norm counts as a constant for
+        the gradient (arXiv 2402.09353, 4.3). None without DoRA."""
+        return self.magnitude.flatten() / self.row_norms() if self.dora else None
+
+    @torch.no_grad()
+    def row_norms(self) -> Tensor:
+        """Norms of the rows of W + scale up down [O], without making that matrix: |w|^2 + 2 s <w, u d> + s^2 |u
+        d|^2."""
+        up, down, weight = self.up.flatten(1), self.down.flatten(1), self.weight.flatten(1)
+        cross_O = ((weight @ down.to(weight.dtype).T).float() * up).sum(1)
+        own_O = ((up @ (down @ down.T)) * up).sum(1)
+        squares: Tensor = self.row_squares + 2 * self.scale * cross_O + self.scale**2 * own_O  # type: ignore[operator]
+        return squares.clamp_min(torch.finfo(torch.float32).tiny).sqrt()
 
     def squared_norm(self) -> Tensor:
-        """Sum of the squares of `update` without making it: the trace of (up' up)(down down'), two rank x rank ones."""
+        """Sum of the squares of `update`; without DoRA it is not made for that."""
+        return super().squared_norm() if self.dora else self.free_squared_norm()
+
+    def free_squared_norm(self) -> Tensor:
+        """Of scale up down: the trace of (up' up)(down down'), two rank x rank matrices."""
         up, down = self.up.detach().flatten(1), self.down.detach().flatten(1)
         return ((up.T @ up) * (down @ down.T)).sum() * self.scale**2
+
+    def chains(self) -> list[list[nn.Parameter]]:
+        """One product of two."""
+        return [[self.up, self.down]]
+
+    def outer(self) -> list[nn.Parameter]:
+        """The up matrix."""
+        return [self.up]
+
+    def saved(self) -> dict[str, Tensor]:
+        """Alpha and matrices, in the order of Kohya's files."""
+        own = {ALPHA: torch.tensor(float(self.alpha)), DOWN: self.down, UP: self.up}
+        return own | ({MAGNITUDE: self.magnitude} if self.dora else {})
+
+    def peft(self) -> dict[str, Tensor]:
+        """A is down, B is scale * up."""
+        own: dict[str, Tensor] = {"lora_A.weight": self.down, "lora_B.weight": self.up * self.scale}
+        return own | ({"lora_magnitude_vector": self.magnitude.flatten()} if self.dora else {})
+
+    def take(self, saved: Mapping[str, Tensor]) -> None:
+        """Matrices and alpha; one that is missing equals the rank."""
+        self.down.copy_(saved[DOWN])
+        self.up.copy_(saved[UP])
+        self.alpha = float(saved.get(ALPHA, torch.tensor(float(self.rank))))
+        self.scale = self.alpha / self.rank
+        if self.dora:
+            self.magnitude.copy_(saved[MAGNITUDE])
+
+    def begin(self, saved: Mapping[str, Tensor]) -> None:
+        """The file's update at this network's alpha. DoRA that starts from a plain LoRA takes the sizes that it
+        gives."""
+        scale = float(saved.get(ALPHA, torch.tensor(float(self.rank)))) / self.rank
+        self.down.copy_(saved[DOWN])
+        self.up.copy_(saved[UP] * (scale / self.scale))
+        if self.dora:
+            own = self.row_norms().view(self.magnitude.shape)
+            self.magnitude.copy_(saved.get(MAGNITUDE, own))
 
 
 def initial_down(shape: Sequence[int], seed: int, key: str) -> Tensor:
     """Kaiming-uniform values with a = sqrt(5), as Kohya's; a function of (seed, key) alone, drawn on the CPU."""
-    digest = hashlib.blake2b(f"{seed}/{key}".encode(), digest_size=8).digest()
-    generator = torch.Generator().manual_seed(int.from_bytes(digest, "little") >> 1)
     values = torch.empty(tuple(shape))
-    nn.init.kaiming_uniform_(values, a=math.sqrt(5), generator=generator)
+    nn.init.kaiming_uniform_(values, a=math.sqrt(5), generator=generator_of(seed, key))
     return values
 
 
-class LoRA:
-    """A LoRA over a family's targets; see `parts.Network`.
+def generator_of(seed: int, key: str) -> torch.Generator:
+    """Random numbers that are a function of (seed, key) alone."""
+    return torch.Generator().manual_seed(number_of(seed, key))
 
-    Linear layers and 1x1 convolutions get `rank`, larger convolutions `conv_rank`, as in Kohya's networks.lora."""
+
+def number_of(seed: int, key: str) -> int:
+    """A number below 2^63 that is a function of (seed, key) alone."""
+    digest = hashlib.blake2b(f"{seed}/{key}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little") >> 1
+
+
+class LoRA(LayeredNetwork):
+    """A LoRA over a family's targets with one rank for linear layers and 1x1 convolutions, and another for larger
+    convolutions, as in Kohya's networks.lora; `make` gives each layer its own."""
 
     def __init__(
         self,
@@ -83,110 +159,35 @@ class LoRA:
         conv_alpha: float = 0.0,
         dropout: float = 0.0,
         seed: int = 0,
+        dora: bool = False,
     ) -> None:
-        self._ranks = (rank, alpha, conv_rank, conv_alpha)
-        self._dropout = dropout
-        layers = {}
-        for target in targets:
-            wide = isinstance(target.module, nn.Conv2d) and target.module.kernel_size != (1, 1)
-            sizes = (conv_rank, conv_alpha) if wide else (rank, alpha)
-            if sizes[0] > 0:
-                layers[target.key] = LoRALayer(target, sizes[0], sizes[1], dropout, seed)
-        self.layers: dict[str, LoRALayer] = dict(sorted(layers.items()))
-        self.training(False)
+        def size(key: str, wide: bool, residual: bool = False) -> LayerSize:
+            return LayerSize(conv_rank, conv_alpha, 1.0) if wide else LayerSize(rank, alpha, 1.0)
 
-    @property
-    def modules(self) -> Mapping[str, nn.Module]:
-        """Target key -> its adapter layer, in the order of the file."""
-        return self.layers
-
-    def attach(self) -> None:
-        """Make the base model's layers apply the adapter."""
-        for layer in self.layers.values():
-            layer.attach()
-
-    def detach(self) -> None:
-        """Give the base model its own layers back."""
-        for layer in self.layers.values():
-            layer.detach()
-
-    def parameters(self, part: str) -> list[nn.Parameter]:
-        """Trained values of one part ("unet", "te1"), float32."""
-        return [value for layer in self.layers.values() if layer.part == part for value in (layer.down, layer.up)]
-
-    def enabled(self, on: bool) -> None:
-        """Switch the adapter's effect without detaching it."""
-        for layer in self.layers.values():
-            layer.on = on
-
-    def training(self, on: bool) -> None:
-        """Training mode (dropout) on or off."""
-        for layer in self.layers.values():
-            layer.train(on)
-
-    def tensors(self) -> dict[str, Tensor]:
-        """What is saved: key -> float32 CPU tensor, in Kohya's names."""
-        saved = {}
-        for key, layer in self.layers.items():
-            saved[f"{key}.{ALPHA}"] = torch.tensor(float(layer.alpha))
-            saved[f"{key}.{DOWN}"] = layer.down.detach().float().cpu().clone()
-            saved[f"{key}.{UP}"] = layer.up.detach().float().cpu().clone()
-        return saved
-
-    def load_tensors(self, tensors: Mapping[str, Tensor]) -> None:
-        """Take values as saved by `tensors`; an alpha that is missing equals the rank. Problems where the tensors are
-        of other layers or another rank."""
-        for key, layer in self.layers.items():
-            for name, value in ((DOWN, layer.down), (UP, layer.up)):
-                given = tensors.get(f"{key}.{name}")
-                if given is None or given.shape != value.shape:
-                    shape = "missing" if given is None else f"{tuple(given.shape)}"
-                    why = f"the adapter file does not fit: {key}.{name} is {shape}, here {tuple(value.shape)}"
-                    raise Problems([Problem("network.rank", why, "use the settings that it was trained with")])
-        known = {f"{key}.{name}" for key in self.layers for name in (DOWN, UP, ALPHA)}
-        extra = [name for name in tensors if name not in known]
-        if extra:
-            why = f"the adapter file has {len(extra)} tensors that are not trained here (first: {extra[0]})"
-            raise Problems([Problem("network.type", why, "use the settings that it was trained with")])
-        with torch.no_grad():
-            for key, layer in self.layers.items():
-                layer.down.copy_(tensors[f"{key}.{DOWN}"])
-                layer.up.copy_(tensors[f"{key}.{UP}"])
-                layer.alpha = float(tensors.get(f"{key}.{ALPHA}", torch.tensor(float(layer.rank))))
-                layer.scale = layer.alpha / layer.rank
-
-    def norm(self) -> Tensor:
-        """Frobenius norm of the updates of all layers together; rounding may not take it below 0."""
-        squares = [layer.squared_norm() for layer in self.layers.values()]
-        return torch.stack(squares).sum().clamp_min(0.0).sqrt() if squares else torch.zeros(())
-
-    def changes(self) -> Iterator[tuple[str, Tensor, Tensor]]:
-        """Of each layer: its part, what the adapter adds to the layer's weight, and that weight."""
-        for layer in self.layers.values():
-            base: Any = layer.layer[0]
-            yield layer.part, layer.update(), base.weight
-
-    def facts(self) -> Iterator[tuple[str, str]]:
-        """`ss_network_*` metadata, as Kohya's networks.lora writes it."""
-        rank, alpha, conv_rank, conv_alpha = self._ranks
-        yield "ss_network_module", "networks.lora"
-        yield "ss_network_dim", str(rank)
-        yield "ss_network_alpha", str(float(alpha))
-        yield "ss_network_dropout", str(self._dropout or None)
+        facts = [("ss_network_module", "networks.lora"), ("ss_network_dim", str(rank))]
+        facts += [("ss_network_alpha", str(float(alpha))), ("ss_network_dropout", str(dropout or None))]
         if conv_rank:
-            yield "ss_network_args", json.dumps({"conv_dim": str(conv_rank), "conv_alpha": str(float(conv_alpha))})
+            arguments = {"conv_dim": str(conv_rank), "conv_alpha": str(float(conv_alpha))}
+            facts += [("ss_network_args", json.dumps(arguments))]
+        self._make(targets, Make(size, seed, Drops(values=dropout), dora=dora, facts=tuple(facts)))
+
+    def _make(self, targets: Sequence[Target], make: Make) -> None:
+        super().__init__(layers_of(targets, make, LoRALayer), make.facts)
 
 
-@torch.no_grad()
-def merge_into(targets: Sequence[Target], tensors: Mapping[str, Tensor], strength: float = 1.0) -> None:
-    """Add an adapter's update to the weights of the layers themselves: what a generator that merges does. Computed in
-    float32; the layer's own format keeps the sum."""
-    for target in targets:
-        down, up = tensors.get(f"{target.key}.{DOWN}"), tensors.get(f"{target.key}.{UP}")
-        if down is None or up is None:
-            continue
-        rank = down.shape[0]
-        scale = float(tensors.get(f"{target.key}.{ALPHA}", torch.tensor(float(rank)))) / rank * strength
-        weight: Any = target.module.weight
-        update = (up.float().flatten(1) @ down.float().flatten(1)).reshape(weight.shape) * scale
-        weight.copy_(weight.float() + update.to(weight.device))
+def make(targets: Sequence[Target], how: Make) -> LoRA:
+    """A LoRA whose layers have sizes of their own."""
+    network = LoRA.__new__(LoRA)
+    network._make(targets, how)
+    return network
+
+
+def layers_of(targets: Sequence[Target], make: Make, kind: Any) -> list[Any]:
+    """A layer of class `kind` for every target that has a rank."""
+    sized = [(target, make.size(target.key, is_wide(target.module), target.convolution)) for target in targets]
+    return [kind(target, size, make) for target, size in sized if size.rank > 0]
+
+
+def is_wide(module: nn.Module) -> bool:
+    """Whether it is a convolution larger than 1x1."""
+    return isinstance(module, nn.Conv2d) and module.kernel_size != (1, 1)

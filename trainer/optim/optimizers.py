@@ -22,13 +22,25 @@ _OURS = {
 }
 
 
+ENDLESS = 2**62
+"""The last step of a group that is trained to the end."""
+
+
 @dataclass(frozen=True)
 class Group:
-    """Parameters with a learning rate of their own: "unet", "text_encoder"."""
+    """Parameters with a learning rate of their own. `name`: of the part that they belong to ("unet", "text_encoder"),
+    which may have several groups; `factor`: on the part's rate; `last_step`: the last one in which they are trained."""
 
     name: str
     parameters: Sequence[nn.Parameter]
     learning_rate: float
+    factor: float = 1.0
+    last_step: int = ENDLESS
+
+    @property
+    def rate(self) -> float:
+        """The peak rate that is applied."""
+        return self.learning_rate * self.factor
 
 
 def make_optimizer(
@@ -37,7 +49,8 @@ def make_optimizer(
     groups: Sequence[Group],
     chosen: settings.Optimizer,
 ) -> torch.optim.Optimizer:
-    """An optimizer of class `kind` over `groups`; each group remembers its peak rate as `base_lr`.
+    """An optimizer of class `kind` over `groups`; each group remembers its peak rate as `base_lr`, and that
+    of its part as `told_lr`.
 
     The preset's arguments win over the row's fixed ones.
     Problems: an argument that the class does not know or refuses; two rates where it can apply only one."""
@@ -48,15 +61,16 @@ def make_optimizer(
     if entry.decay and entry.decay in known_arguments(kind):
         arguments[entry.decay] = chosen.weight_decay
     arguments |= {name: _plain(value) for name, value in chosen.args.items()}
-    rows = [{"params": list(g.parameters), "lr": g.learning_rate, "name": g.name} for g in groups]
+    rows = [{"params": list(g.parameters), "lr": g.rate, "name": g.name} for g in groups]
     try:
-        optimizer = kind(rows, lr=max(g.learning_rate for g in groups), **arguments)
+        optimizer = kind(rows, lr=max(g.rate for g in groups), **arguments)
     except (TypeError, ValueError) as error:
         raise Problems(
             [Problem("optimizer.args", f"{entry.name} refuses them: {error}", "correct or remove them")]
         ) from error
-    for group in optimizer.param_groups:
+    for group, said in zip(optimizer.param_groups, groups, strict=True):
         group["base_lr"] = group["lr"]
+        group["told_lr"], group["last_step"] = said.learning_rate, said.last_step
     if hasattr(optimizer, "train"):  # schedule-free ones, which refuse to step otherwise
         optimizer.train()
     return optimizer
@@ -85,9 +99,9 @@ def check_arguments(kind: Callable[..., object], entry: catalog.Optimizer, chose
 
 def _one_rate(entry: catalog.Optimizer, groups: Sequence[Group]) -> list[Problem]:
     """Optimizers that find the rate read the first group's multiplier and apply it to all."""
-    if not entry.finds_rate or len({g.learning_rate for g in groups}) < 2:
+    if not entry.finds_rate or len({g.rate for g in groups}) < 2:
         return []
-    rates = ", ".join(f"{g.name} {g.learning_rate:g}" for g in groups)
+    rates = ", ".join(f"{g.name} {g.rate:g}" for g in groups)
     why = f"{entry.name} finds one rate for everything and cannot apply several ({rates})"
     return [Problem("optimizer.text_encoder_learning_rate", why, "leave the separate learning rates empty")]
 
@@ -97,10 +111,16 @@ def _plain(value: Any) -> Any:
 
 
 def applied_rates(optimizer: torch.optim.Optimizer) -> dict[str, float]:
-    """The rate by group that the next update applies: the scheduled one, times the estimate d where one is kept.
+    """The rate by part that the next update applies: the scheduled one, times the estimate d where one is kept. Of a
+    part whose layers have several, that of a factor 1.
 
     No wait for the device unless the optimizer keeps its numbers there."""
-    return {group["name"]: float(group["lr"]) * float(group.get("d", 1.0)) for group in optimizer.param_groups}
+    return {group["name"]: _told(group) * float(group.get("d", 1.0)) for group in optimizer.param_groups}
+
+
+def _told(group: dict[str, Any]) -> float:
+    rate, own, told = float(group["lr"]), group.get("base_lr"), group.get("told_lr")
+    return rate if own == told or not own else told * rate / own
 
 
 @contextmanager

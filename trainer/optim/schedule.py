@@ -17,7 +17,12 @@ class Scheduler:
         self._optimizer, self._schedule, self._total = optimizer, schedule, total_steps
 
     def set(self, step: int) -> None:
-        """Before update `step`, counted from 1."""
+        """Before update `step`, counted from 1. A group whose last step is over gets no gradient any more: with it no
+        optimizer moves it, whatever it remembers, and its part costs no backward pass."""
         factor = curve.factor(self._schedule, step, self._total)
         for group in self._optimizer.param_groups:
-            group["lr"] = group["base_lr"] * factor
+            trained = step <= group.get("last_step", step)
+            group["lr"] = group["base_lr"] * factor if trained else 0.0
+            if group["params"][0].requires_grad != trained:
+                for value in group["params"]:
+                    value.requires_grad_(trained)

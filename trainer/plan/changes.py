@@ -25,6 +25,7 @@ FREE, OTHER = "it changes nothing in what is learnt", "it counts from here on; w
 _MODEL = "what was learnt belongs to the base model that the run began with"
 _SHAPE = "what was learnt has the shape and strength of the old network"
 _MEMORY = "the optimizer's memory was made under the old one"
+_GROUPS = "the optimizer's memory is kept by groups of one rate each, and those would be others"
 _NUMBERS = "the numbers of the state are those of the old format"
 _BITS = "it is computed in another way: the last bits may differ from those of a run that was left alone"
 
@@ -42,7 +43,11 @@ RULES: dict[str, tuple[Kind, str]] = {
     "captions": ("told", "the captions are others from here on"),
     "captions.clip_skip": ("refused", _MODEL + ", read at the old layer of the text encoder"),
     "network": ("refused", _SHAPE),
-    "network.dropout": ("told", OTHER),
+    **dict.fromkeys(("network.dropout", "network.rank_dropout", "network.module_dropout"), ("told", OTHER)),
+    "network.max_norm": ("told", "updates above it are scaled down after the next step"),
+    "network.ema": ("told", "the average has another memory from here on; one that is new begins here"),
+    "network.start": ("refused", "what was learnt began with the adapter of then"),
+    "network.start_ranks": ("refused", _SHAPE),
     "training.length": ("told", ""),
     "training.batch_size": ("told", "other images share a step; the epochs are counted anew, so some were shown more"),
     "training.accumulate": ("told", "other images share a step; the epochs are counted anew, so some were shown more"),
@@ -50,6 +55,8 @@ RULES: dict[str, tuple[Kind, str]] = {
     "optimizer": ("told", OTHER),
     "optimizer.name": ("refused", _MEMORY),
     "optimizer.args": ("refused", _MEMORY),
+    "optimizer.loraplus": ("refused", _GROUPS),
+    "optimizer.loraplus_text_encoder": ("refused", _GROUPS),
     "schedule": ("told", "the rate follows the new curve, as if that had been drawn from the start"),
     "noise": ("told", "the loss is another one: do not compare its curve before and after"),
     "precision": ("refused", _NUMBERS),
@@ -69,7 +76,12 @@ RULES: dict[str, tuple[Kind, str]] = {
 }
 """Setting or section -> whether it may change in a run, and what that means or why not."""
 
-RATES = ("optimizer.learning_rate", "optimizer.unet_learning_rate", "optimizer.text_encoder_learning_rate")
+RATES = (
+    "optimizer.learning_rate",
+    "optimizer.unet_learning_rate",
+    "optimizer.text_encoder_learning_rate",
+    "optimizer.text_encoder_2_learning_rate",
+)
 JUMP = 2.0
 """A rate that rises by more than this factor from one step to the next is worth a warning."""
 

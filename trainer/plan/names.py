@@ -29,6 +29,11 @@ def lowest_file(name: str) -> str:
     return f"{name}-lowest-validation-loss{SUFFIX}"
 
 
+def diffusers_file(file: str) -> str:
+    """The copy of an adapter file in diffusers' names: `name.diffusers.safetensors`."""
+    return f"{file.removesuffix(SUFFIX)}.diffusers{SUFFIX}"
+
+
 def checkpoint_file(name: str, every: str, step: int, steps: Steps) -> str:
     """The in-between file after `step` where saving is due `every`: numbered by epoch if that counts epochs and one is
     complete, else by step (minutes and saves on request included)."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from trainer.contract import families, rules
 from trainer.contract import preset as presets
+from trainer.contract.adapter_lines import is_line, parse_line
 from trainer.contract.families import Recognised
 from trainer.contract.families.recognise import is_hub_id
 from trainer.contract.parse import parse_gpus
@@ -16,6 +18,7 @@ from trainer.contract.problems import Problem, Problems
 from trainer.contract.settings import Preset
 
 from . import names, timetable
+from .adapter_size import measure
 from .buckets import Placed, Size
 from .captions import Source, compose, read_sources
 from .describe import describe
@@ -48,10 +51,11 @@ class CaptionCounts:
 
 @dataclass(frozen=True)
 class Adapter:
-    """What is trained: number of values, and about how large its file is."""
+    """What is trained: number of values, and about how large its file is. `problems`: why it cannot be built."""
 
     parameters: int
     bytes: int
+    problems: tuple[Problem, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -213,8 +217,13 @@ def examine(preset: Preset, processes: int | None = None, known: Known = NOTHING
 
 def _missing_files(preset: Preset) -> list[Problem]:
     """Files that settings name and that are not there. A VAE may also be a hub id, which only loading can look up."""
+    under = [parse_line(line)[0] for line in preset.model.adapters if is_line(line)]
+    problems = [
+        Problem(path, f"there is no file {file}", "check the path", "model")
+        for path, file in [("network.start", preset.network.start), *(("model.adapters", file) for file in under)]
+        if file and not os.path.isfile(file)
+    ]
     prompts, vae, likeness = preset.sampling.prompts_file, preset.model.vae, preset.validation.likeness_model
-    problems = []
     if prompts and not os.path.isfile(prompts):
         problems.append(Problem("sampling.prompts_file", f"there is no file {prompts}", "check the path", "data"))
     if vae and not os.path.exists(vae) and not is_hub_id(vae):
@@ -240,6 +249,9 @@ def make_plan(
     Problems for folders, images and captions that cannot be used. Settings are expected to have passed `rules.check`;
     those that the plan itself cannot compute with are raised as Problems too."""
     _must_compute(preset)
+    adapter = adapter_of(preset, recognised)
+    if adapter.problems:
+        raise Problems(adapter.problems)
     processes = processes or len(parse_gpus(preset.hardware.gpus))
     gathered = gather(preset, broken, known)
     found, placed, division = gathered.found, gathered.placed, gathered.division
@@ -274,7 +286,7 @@ def make_plan(
         captions=_count_captions(sources, preset),
         latents_cached=timetable.latents_cached(preset),
         text_mode=text_mode,
-        adapter=adapter_of(preset, recognised),
+        adapter=adapter,
         files=timetable.files(preset, steps, checkpoints, bool(validations)),
         notes=(),
         latent_factor=_family_of(recognised).latent_factor,
@@ -323,11 +335,13 @@ def _family_of(recognised: Recognised | None) -> families.Family:
 
 
 def adapter_of(preset: Preset, recognised: Recognised | None) -> Adapter:
-    """The adapter that a resolved preset trains. `recognised`: the base model; None: the family's usual size."""
-    network = preset.network
+    """The adapter that a resolved preset trains. `recognised`: the base model; None: the family's usual size.
+
+    Nothing where its settings are not understood: `rules` tells of those."""
     trained = recognised if recognised is not None and recognised.trained else None
     family = families.of(trained)
-    parameters = family.adapter_parameters(
-        trained.header if trained else {}, network.rank, network.conv_rank, network.unet, network.text_encoder
-    )
-    return Adapter(parameters, parameters * _BYTES[preset.precision.save])
+    try:
+        parameters, problems = measure(preset, family, trained.header if trained else {})
+    except (ValueError, KeyError, re.error):
+        return Adapter(0, 0)
+    return Adapter(parameters, parameters * _BYTES[preset.precision.save], problems)

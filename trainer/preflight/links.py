@@ -10,6 +10,7 @@ import torch
 
 from trainer.parts import Network
 from trainer.plan.draws import Draw
+from trainer.plan.layers import trained_parts
 
 from .stand import Fresh, Stand
 
@@ -65,9 +66,7 @@ def inspect(stand: Stand, fresh: Fresh, looks: Sequence[Draw]) -> Links:
 
 def wanted_parts(stand: Stand) -> list[str]:
     """Parts that the preset says are trained."""
-    chosen = stand.bench.preset.network
-    names = [name for name in stand.bench.family.parts if name != "vae"]
-    return [name for name in names if (chosen.text_encoder if name.startswith("te") else chosen.unet)]
+    return trained_parts(stand.bench.preset, tuple(stand.bench.family.parts))
 
 
 def _part(network: Network, part: str, held: set[int], scale: float) -> PartLink:

@@ -115,7 +115,7 @@ def _rates(preset: Preset, total: int, optimizer: str) -> dict[str, Any]:
         "ss_max_grad_norm": chosen.max_grad_norm,
         "ss_gradient_checkpointing": preset.memory.gradient_checkpointing,
         "ss_gradient_accumulation_steps": preset.training.accumulate,
-        "ss_scale_weight_norms": None,
+        "ss_scale_weight_norms": preset.network.max_norm or None,
     }
 
 

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 from trainer.contract.families.base import read_header
+from trainer.plan.names import diffusers_file
 
 
 def in_between_files(folder: Path, name: str) -> list[Path]:
@@ -33,4 +34,6 @@ def prune(folder: Path, name: str, keep_last: int, step: int) -> list[Path]:
         with contextlib.suppress(OSError):
             path.unlink()
             removed.append(path)
+        with contextlib.suppress(OSError):
+            path.with_name(diffusers_file(path.name)).unlink()
     return removed

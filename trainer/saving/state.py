@@ -7,7 +7,7 @@ No random state is in it: all randomness is a function of seed and step.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -22,7 +22,7 @@ from trainer.contract.rundir import RunDir
 
 from .tensors import DTYPES, TensorFile
 
-OF_THE_PRESET = ("base_lr", "weight_decay")
+OF_THE_PRESET = ("base_lr", "told_lr", "last_step", "weight_decay")
 """Options of an optimizer's groups that follow from settings which may change while the run rests."""
 
 PLAIN = (str, bool, int, float, type(None))
@@ -36,15 +36,25 @@ class Memory(Protocol):
     def restore(self, state: dict[str, Any]) -> None: ...
 
 
+class Averaged(Protocol):
+    """A moving average of what is trained."""
+
+    values: list[Tensor]
+
+    def begin(self, values: Sequence[Tensor] | None) -> None: ...
+
+
 @dataclass(frozen=True)
 class Held:
-    """What a state is taken of and given back to. `modules`: the adapter's, by key; `scaler`: None without fp16."""
+    """What a state is taken of and given back to. `modules`: the adapter's, by key; `scaler`: None without fp16;
+    `average`: None without one."""
 
     modules: Mapping[str, nn.Module]
     optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler | None
     stopping: Memory
     overflows: Memory | None = None
+    average: Averaged | None = None
 
 
 class Packer:
@@ -128,6 +138,7 @@ def write_state(run: RunDir, step: int, held: Held, recipe: Mapping[str, Any]) -
         "scaler": packer.pack(held.scaler.state_dict(), "scaler", cpu) if held.scaler else None,
         "stopping": packer.pack(held.stopping.state(), "stopping", cpu),
         "overflows": packer.pack(held.overflows.state(), "overflows", cpu) if held.overflows else None,
+        "average": packer.pack(held.average.values, "average", cpu) if held.average else None,
     }
     path = checkpoints.path_of(run, step)
     content = TensorFile(packer.tensors, {checkpoints.FACTS: json.dumps(facts)})
@@ -152,6 +163,8 @@ def read_state(path: Path, held: Held) -> int:
     held.stopping.restore(unpacker.unpack(facts["stopping"], cpu))
     if held.overflows and facts.get("overflows"):  # an older version did not keep them
         held.overflows.restore(unpacker.unpack(facts["overflows"], cpu))
+    if held.average:
+        held.average.begin(unpacker.unpack(facts["average"], cpu) if facts.get("average") else None)
     return int(facts["step"])
 
 

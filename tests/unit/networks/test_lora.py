@@ -12,7 +12,8 @@ from torch import nn
 from trainer.contract.families import default_family
 from trainer.contract.problems import Problems
 from trainer.families.sd1 import LAYOUT, StableDiffusion1
-from trainer.networks.lora import LoRA, initial_down, merge_into
+from trainer.networks.applied import merge_into
+from trainer.networks.lora import LoRA, initial_down
 from trainer.parts import Target
 
 GOLDEN = json.loads((Path(__file__).parents[2] / "golden" / "sdscripts-sd15-r16.json").read_text(encoding="utf-8"))
