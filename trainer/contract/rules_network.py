@@ -128,7 +128,9 @@ def one_rate(preset: Preset) -> list[Problem]:
     if not catalog.optimizer(optimizer.name).finds_rate:
         return []
     text = network.text_encoder
+    rates = (optimizer.text_encoder_learning_rate, optimizer.text_encoder_2_learning_rate)
     several = [
+        ("optimizer.text_encoder_2_learning_rate", text and rates[0] != rates[1]),
         ("optimizer.loraplus", optimizer.loraplus != 1),
         ("optimizer.loraplus_text_encoder", text and optimizer.loraplus_text_encoder != 1),
         ("optimizer.text_encoder_stop", text and optimizer.text_encoder_stop != 100),
@@ -137,7 +139,7 @@ def one_rate(preset: Preset) -> list[Problem]:
         *((f"network.{name}", _uneven(getattr(network, name))) for name in RATES),
     ]
     why = f"{optimizer.name} finds one rate for everything and cannot apply several"
-    return [Problem(path, why, "leave it as it is by default", change=_default(path)) for path, on in several if on]
+    return [Problem(path, why, "leave it at its default", change=_default(path)) for path, on in several if on]
 
 
 def _uneven(text: str) -> bool:
@@ -145,6 +147,16 @@ def _uneven(text: str) -> bool:
         return bool(text.strip()) and not set(parse_rates(text, 12)) <= {0.0, 1.0}
     except ValueError:
         return False
+
+
+def ends(preset: Preset) -> list[Problem]:
+    """Nothing may be left to train before the run is over."""
+    network, optimizer = preset.network, preset.optimizer
+    stops = (optimizer.text_encoder_stop, optimizer.text_encoder_2_stop)
+    if network.unet or not network.text_encoder or 100.0 in stops:
+        return []
+    why = "nothing would be trained after it: the U-Net is off"
+    return [Problem("optimizer.text_encoder_stop", why, "100", change=_default("optimizer.text_encoder_stop"))]
 
 
 def average(preset: Preset) -> list[Problem]:
@@ -187,6 +199,5 @@ def blocks(preset: Preset, family: Family) -> list[Problem]:
     return problems
 
 
-SETTINGS = (kinds, arguments, pieces, layer_rules, conv_alphas, one_rate, average, adapters)
-FOR_THE_PLAN = (layer_rules,)
+SETTINGS = (kinds, arguments, pieces, layer_rules, conv_alphas, one_rate, ends, average, adapters)
 FAMILY = (blocks,)

@@ -24,8 +24,6 @@ from .forward import plain
 from .lora import ALPHA, DOWN, MAGNITUDE, UP, layers_of, number_of
 from .updates import limit_of, resized, update_of
 
-RENAMED = {"constraint": "constraint", "train_on_input": "train_on_input"}
-
 OUTER = ("hada_w2_a", "lokr_w2", "lokr_w2_b", "a2.weight", "b2.weight")
 """Names of what starts at zero, besides DyLoRA's pieces."""
 
@@ -191,14 +189,12 @@ class DyLoRALayer(LycorisLayer):
     def free_update(self) -> Tensor:
         """Of all pieces; in training with gradients, of those up to one drawn at random, which alone is trained."""
         ups, downs = self.pieces_of_ranks
-        last = len(ups) - 1
-        if self.training and torch.is_grad_enabled():
-            last = int(torch.randint(len(ups), ()))
-            ups, downs = (
-                [u.detach() for u in ups[:last]] + [ups[last]],
-                [d.detach() for d in downs[:last]] + [downs[last]],
-            )  # type: ignore[list-item]
-        up, down = torch.cat(list(ups[: last + 1]), dim=1), torch.cat(list(downs[: last + 1]))
+        drawing = self.training and torch.is_grad_enabled()
+        last = int(torch.randint(len(ups), ())) if drawing else len(ups) - 1
+        up, down = (
+            torch.cat([v.detach() if drawing and i < last else v for i, v in enumerate(values[: last + 1])], dim=side)
+            for values, side in ((ups, 1), (downs, 0))
+        )
         return ((up @ down) * (self.alpha / down.shape[0])).reshape(self.weight.shape)
 
     def chains(self) -> list[list[nn.Parameter]]:

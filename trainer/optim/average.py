@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,14 +17,15 @@ class Average:
     forgotten; a function of the step alone, so that a resumed run goes on exactly."""
 
     def __init__(self, parameters: Sequence[nn.Parameter], decay: float) -> None:
-        self._parameters, self._decay = list(parameters), decay
+        self._parameters: list[Tensor] = list(parameters)
+        self._decay = decay
         self.values = [value.detach().clone() for value in self._parameters]
 
     @torch.no_grad()
     def add(self, step: int, fine: Tensor) -> None:
         """Take the values after `step`, unless the step changed nothing (`fine` is false); no wait for the device."""
         share = 1.0 - min(self._decay, (1 + step) / (10 + step))
-        moved = torch._foreach_sub(self._parameters, self.values)
+        moved: Any = torch._foreach_sub(self._parameters, self.values)  # type: ignore[arg-type]
         torch._foreach_mul_(moved, fine.to(self.values[0].dtype) * share)
         torch._foreach_add_(self.values, moved)
 

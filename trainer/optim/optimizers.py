@@ -120,7 +120,7 @@ def applied_rates(optimizer: torch.optim.Optimizer) -> dict[str, float]:
 
 def _told(group: dict[str, Any]) -> float:
     rate, own, told = float(group["lr"]), group.get("base_lr"), group.get("told_lr")
-    return rate if own == told or not own else told * rate / own
+    return rate if not own or not told or own == told else float(told) * rate / float(own)
 
 
 @contextmanager

@@ -144,7 +144,7 @@ def measure(preset: Preset, family: Family, header: Header) -> tuple[int, tuple[
     if faults:
         why = f"{network.type} cannot split {len(faults)} layers at this rank (first: {faults[0]})"
         return 0, (Problem("network.rank", why, "raise the rank, or choose another type"),)
-    if not total:
+    if rates and not total:
         why = "no layer is trained: every rank or rate is 0"
         return 0, (Problem("network.rank", why, "raise a rank or a rate of blocks or layers"),)
     return total, ()

@@ -249,13 +249,12 @@ def make_plan(
     Problems for folders, images and captions that cannot be used. Settings are expected to have passed `rules.check`;
     those that the plan itself cannot compute with are raised as Problems too."""
     _must_compute(preset)
-    adapter = adapter_of(preset, recognised)
-    if adapter.problems:
-        raise Problems(adapter.problems)
     processes = processes or len(parse_gpus(preset.hardware.gpus))
     gathered = gather(preset, broken, known)
     found, placed, division = gathered.found, gathered.placed, gathered.division
     sources, problems = read_sources(found.images, preset.captions, triggers(preset))
+    adapter = adapter_of(preset, recognised)
+    problems += adapter.problems
     if problems:
         raise Problems(problems)
     train, held_out = division.train, division.held_out

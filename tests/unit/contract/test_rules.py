@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from trainer.contract import advice, catalog, families, optimizer_table, preset, rules
+from trainer.contract import advice, catalog, families, optimizer_table, preset, rules, rules_network
 from trainer.contract.families import Recognised
 from trainer.contract.parse import parse_gpus
 from trainer.contract.settings import Preset
@@ -92,7 +92,8 @@ def test_every_rule_has_a_row() -> None:
         chosen = resolved(changes)
         found |= {rule for rule in (*rules.FOR_THE_PLAN, *rules.SETTINGS) if rule(chosen)}
         found |= {rule for rule in rules.FAMILY if rule(chosen, FAMILY)}
-    assert found | {rules._resolved} == {*rules.FOR_THE_PLAN, *rules.SETTINGS, *rules.FAMILY}
+    elsewhere = {*rules_network.SETTINGS, *rules_network.FAMILY}
+    assert found | elsewhere | {rules._resolved} == {*rules.FOR_THE_PLAN, *rules.SETTINGS, *rules.FAMILY}
 
 
 @pytest.mark.parametrize(
