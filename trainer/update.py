@@ -6,7 +6,7 @@ Names carry shapes: B looks of a batch, C channels, H height, W width.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
