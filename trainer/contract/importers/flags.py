@@ -14,6 +14,15 @@ from . import loose
 TRAINED = {"train_network": "SD", "sdxl_train_network": "SDXL"}
 """sd-scripts' programs whose models can be trained here."""
 
+PROGRAMS = {"SD 1.x": "train_network", "SD 2.x": "train_network", "SDXL": "sdxl_train_network"}
+"""Family -> sd-scripts' program."""
+
+LARGE = "sdxl_train_network"
+"""The program whose models have two text encoders, whose outputs it can cache."""
+
+BUCKET_STEPS = {"train_network": 64, "sdxl_train_network": 32}
+"""Program -> what the bucket step must be a multiple of there."""
+
 MEMBERS = ("network_args", "optimizer_args", "lr_scheduler_args")
 """Flags that hold `name=value` words; a member of the first is a flag of its own here, "network_args.conv_dim"."""
 
@@ -73,7 +82,7 @@ class Flags:
     @property
     def sdxl(self) -> bool:
         """Whether it is known to train SDXL."""
-        return self.script == "sdxl_train_network"
+        return self.script == LARGE
 
     @property
     def lycoris(self) -> bool:

@@ -9,9 +9,8 @@ from pathlib import Path
 
 from ..problems import Problems
 from .base import Imported
-from .read import OWN, read
+from .read import OWN, SUFFIXES, read_file
 
-ENDINGS = (".json", ".toml", ".safetensors")
 MOST_FILES, MOST_FOLDERS, DEEPEST = 500, 2000, 6
 """How many files are read, how many folders are looked into, and how deep, before the rest is left out and told."""
 
@@ -51,7 +50,7 @@ def read_folder(folder: Path) -> Folder:
         if len(rows) >= MOST_FILES:
             return Folder(tuple(rows), cut=True)
         try:
-            rows.append(Row(path, read(path)))
+            rows.append(Row(path, read_file(path)))
         except Problems as faults:
             rows.append(Row(path, problem=faults.problems[0].why))
     return Folder(tuple(rows))
@@ -64,7 +63,7 @@ def _files(folder: Path) -> Iterator[Path]:
             return
         deep = len(Path(place).relative_to(folder).parts)
         inner[:] = sorted(name for name in inner if not name.startswith(".")) if deep < DEEPEST else []
-        yield from (Path(place) / name for name in sorted(names) if name.lower().endswith(ENDINGS))
+        yield from (Path(place) / name for name in sorted(names) if name.lower().endswith(SUFFIXES))
 
 
 def is_foreign(row: Row) -> bool:

@@ -19,13 +19,16 @@ from . import adapter, kohya_json, kohya_keys, onetrainer, sdscripts
 from .base import Imported
 from .flags import known
 
+SUFFIXES = (".json", ".toml", ".safetensors")
+"""Endings of files that may hold settings."""
+
 LARGEST = 5_000_000
 """Bytes of a text file beyond which it is no settings file."""
 
 OWN = "preset"
 
 
-def read(path: Path) -> Imported:
+def read_file(path: Path) -> Imported:
     """The settings that a file holds; files that it names beside itself (a dataset file, concepts) are read too."""
     path = Path(path)
     try:

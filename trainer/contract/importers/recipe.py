@@ -14,7 +14,7 @@ from ..problems import Problems
 from ..settings import Preset
 from . import fates, links_course, links_data, links_files, links_network, links_simple, loose
 from .base import Fate, is_secret
-from .flags import MEMBERS, Flags, known, parser
+from .flags import Flags, known, parser
 from .links import Link, Values
 
 LINKS: tuple[Link, ...] = (
@@ -43,7 +43,7 @@ _UNREADABLE = (ValueError, TypeError, LookupError, ArithmeticError, AttributeErr
 
 def fate_of(flag: str) -> tuple[Fate, str]:
     """What becomes of a flag, and why; a flag that is in no table is dropped with the closest name that is."""
-    if flag in PATHS or flag in MEMBERS:
+    if flag in PATHS or flag == "network_args":
         return "mapped", ""
     if flag in fates.CARRIED:
         return "carried", fates.CARRIED[flag]

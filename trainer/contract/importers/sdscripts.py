@@ -207,7 +207,8 @@ def _without_trigger(row: Mapping[str, Any], subset: Mapping[str, Any]) -> dict[
     separator = _text(row.get("caption_separator")) or ","
     rest = _text(row.get("caption_prefix")).removeprefix(trigger).removeprefix(separator).strip()
     kept = row.get("keep_tokens")
-    fewer = {"keep_tokens": max(kept - 1, 0)} if isinstance(kept, int) and not isinstance(kept, bool) else {}
+    own = trigger.count(separator) + 1
+    fewer = {"keep_tokens": max(kept - own, 0)} if isinstance(kept, int) and not isinstance(kept, bool) else {}
     return {"caption_prefix": rest, **fewer}
 
 

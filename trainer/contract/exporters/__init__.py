@@ -1,0 +1,1 @@
+"""Presets, written for other programs: what they can do of it, and what not."""
