@@ -76,7 +76,7 @@ ROWS: tuple[Row, ...] = (
 )
 BY_NAME = {row.name: row for row in ROWS}
 
-CACHE_PARTS = ("latents", "text", "prints", "looks", "held-out", "thumbnails", "hashes.json")
+CACHE_PARTS = ("latents", "masks", "text", "prints", "looks", "held-out", "thumbnails", "hashes.json")
 """What lies in a cache folder of ours."""
 
 _SAVING = threading.Lock()
@@ -236,7 +236,7 @@ _KEPT = re.compile(r"[0-9a-f]{32}\.safetensors")
 
 def _cached(machine: Machine) -> Iterator[os.DirEntry[str]]:
     """The files that runs have put into the cache and could make again; nothing else that may lie there."""
-    for part in ("latents", "text"):
+    for part in ("latents", "masks", "text"):
         for folder in _scan(machine.cache / part):
             if folder.is_dir(follow_symlinks=False):
                 yield from (entry for entry in _scan(Path(folder.path)) if _KEPT.fullmatch(entry.name))

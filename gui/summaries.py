@@ -45,6 +45,8 @@ def _dataset(full: Preset) -> Words:
         _if(dataset.crop == "random", "random crops"),
         _if(dataset.rotate, f"turned up to {dataset.rotate:g}°"),
         _if(dataset.jitter, "colour jitter"),
+        _if(dataset.masks != "none", f"masks: {dataset.masks}"),
+        _if(dataset.balance == "weights", "balanced by weights"),
     ]
 
 

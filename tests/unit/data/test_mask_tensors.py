@@ -20,6 +20,7 @@ from trainer.plan.balance import Turns
 from trainer.plan.buckets import Placed, Size
 from trainer.plan.captions import Source
 from trainer.plan.draws import Draw, Draws, Recipe, Subject
+from trainer.plan.pixels import open_mask, seen_mask, shares
 from trainer.plan.scan import ImageFile
 from trainer.plan.steps import count_steps
 
@@ -94,6 +95,17 @@ def test_cached_and_live_masks_equal_the_computation_by_hand(
             else:
                 assert found.dtype == torch.float32 and found.shape == (1, 1, 4, 8)
                 assert torch.allclose(found[0], wanted, atol=1e-5)
+
+
+def test_the_average_is_the_one_that_sd_scripts_takes(images: list[ImageFile]) -> None:
+    """library/custom_train_functions.py, apply_masked_loss: torch's "area" interpolation to the size of the loss."""
+    for draw in everything(draws(flip=True)):
+        image = images[draw.image]
+        if image.mask is not None:
+            seen = seen_mask(open_mask(image.mask, image.mask == image.path), image.size, draw)
+            whole = torch.from_numpy(np.array(seen)).float()[None, None] / 255
+            wanted = torch.nn.functional.interpolate(whole, size=(4, 8), mode="area")
+            assert torch.allclose(torch.from_numpy(shares(seen, 8)), wanted[0, 0], atol=1e-6)
 
 
 def test_random_crops_and_mirrored_looks_are_cut_like_the_picture(images: list[ImageFile]) -> None:
