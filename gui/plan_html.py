@@ -8,9 +8,10 @@ from gui import text
 from gui.fixes import field_id
 from gui.values import number_text
 from trainer.contract import catalog
-from trainer.contract.settings import BY_PATH, Preset
+from trainer.contract.settings import BY_PATH
 from trainer.plan.curve import curve, options_of
-from trainer.plan.facts import Fact, buckets, facts
+from trainer.plan.facts import Fact, buckets, facts, last_step, part_name
+from trainer.plan.layers import part_rates
 from trainer.plan.plan import Plan
 from trainer.report.charts import Series, line_chart
 from trainer.report.words import escape
@@ -102,17 +103,19 @@ def _to(path: str) -> str:
     return f'<button type="button" class="jump" data-jump="{escape(field_id(path))}">{label}</button>'
 
 
-def rate_chart(preset: Preset, total: int) -> str:
-    """The learning rate of each step, the warmup shaded; "" where the schedule is not known. A text encoder that is
-    trained at another rate has its own line."""
+def rate_chart(plan: Plan) -> str:
+    """The learning rate of each step, the warmup shaded; "" where the schedule is not known. What is trained at another
+    rate, or up to an earlier step, has its own line."""
+    preset, total = plan.preset, plan.steps.total
     if not catalog.find("schedules", preset.schedule.name) or total < 2:
         return ""
     points = curve(preset.schedule, total)
-    rates = _rates(preset)
+    lines = _lines(plan)
     series = [
-        Series(name, [(step, rate * share) for step, share in points], "line", 1 + i) for i, (name, rate) in rates
+        Series(name, [(step, rate * share) for step, share in points if step <= until], "line", 1 + i)
+        for i, (name, rate, until) in enumerate(lines)
     ]
-    title = "Learning rate, peak " + " and ".join(number_text(rate) for _, (_, rate) in rates)
+    title = "Learning rate, peak " + " and ".join(dict.fromkeys(number_text(rate) for _, rate, _ in lines))
     chart = line_chart(series, title=title, height_px=104, x_end=float(total))
     warm = options_of(preset.schedule, total).warmup_steps
     share = 100 * warm / total
@@ -120,12 +123,13 @@ def rate_chart(preset: Preset, total: int) -> str:
     return f'<div class="rate-chart"><div class="warm">{shade}</div>{chart}</div>'
 
 
-def _rates(preset: Preset) -> list[tuple[int, tuple[str, float]]]:
-    optimizer, network = preset.optimizer, preset.network
-    unet, encoder = float(optimizer.unet_learning_rate), float(optimizer.text_encoder_learning_rate)  # type: ignore[arg-type]
-    both = network.unet and network.text_encoder
-    if both and unet != encoder:
-        named = [("U-Net", unet), ("text encoder", encoder)]
-    else:
-        named = [("learning rate", unet if network.unet else encoder)]
-    return list(enumerate(named))
+def _lines(plan: Plan) -> list[tuple[str, float, int]]:
+    """Name, peak and last step of each line: parts of the model that go alike share one."""
+    together: dict[tuple[float, int], list[str]] = {}
+    for part, rate in part_rates(plan.preset).items():
+        if part in plan.parts:
+            together.setdefault((rate, last_step(part, plan)), []).append(part_name(part, plan))
+    if len(together) == 1:
+        [(rate, until)] = together
+        return [("learning rate", rate, until)]
+    return [(", ".join(names), rate, until) for (rate, until), names in together.items()]

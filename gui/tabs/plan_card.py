@@ -114,5 +114,5 @@ def _plan(full: Preset, model: Recognised | None, context: Context, patience_s: 
     except Problems as error:
         return [text.problem_list(error.problems, "No plan yet"), "", ""], NOTHING_PLANNED
     expected = paces(context.runs).expected(plan, model.header if model else {}, patience_s)
-    parts = [plan_table(plan, expected.text), heldout.card(plan, context), rate_chart(full, plan.steps.total)]
+    parts = [plan_table(plan, expected.text), heldout.card(plan, context), rate_chart(plan)]
     return parts, planned(plan, context)

@@ -131,7 +131,7 @@
     const fresh = !data || JSON.stringify(data.names) !== JSON.stringify(next.names);
     data = next;
     if (fresh) {
-      now = Math.min(now, data.names.length - 1);
+      now = Math.max(0, data.layers.findIndex((count) => count > 0));
       bars.replaceChildren(...data.names.map(bar));
       buildShapes();
       dragged = null;

@@ -165,18 +165,24 @@ def _trains(plan: Plan) -> Fact:
     """Each part that gets an adapter, an encoder with the step that it is trained to; what stays as it is."""
     trained = trained_parts(plan.preset, plan.parts)
     parts = [part for part in plan.parts if part != "vae"]
-    stops = {"te1": plan.preset.optimizer.text_encoder_stop, "te2": plan.preset.optimizer.text_encoder_2_stop}
     said = []
     for part in (part for part in parts if part in trained):
-        share = float(stops.get(part, 100.0))  # type: ignore[arg-type]
-        until = f" up to step {round(plan.steps.total * share / 100):,}" if share < 100 else ""
-        said.append(_part_name(part, plan) + until)
-    frozen = [_part_name(part, plan) for part in parts if part not in trained]
+        last = last_step(part, plan)
+        said.append(part_name(part, plan) + (f" up to step {last:,}" if last < plan.steps.total else ""))
+    frozen = [part_name(part, plan) for part in parts if part not in trained]
     rest = f"; {_listed(frozen)} frozen" if frozen else ""
     return Fact("Will train", _listed(said) + rest)
 
 
-def _part_name(part: str, plan: Plan) -> str:
+def last_step(part: str, plan: Plan) -> int:
+    """The step after which a part that is trained stays as it is."""
+    chosen = plan.preset.optimizer
+    stops = {"te1": chosen.text_encoder_stop, "te2": chosen.text_encoder_2_stop}
+    return round(plan.steps.total * float(stops.get(part, 100.0)) / 100)  # type: ignore[arg-type]
+
+
+def part_name(part: str, plan: Plan) -> str:
+    """What people call a part of the model."""
     if part == "unet":
         return "U-Net"
     return f"text encoder {part[-1]}" if "te2" in plan.parts else "text encoder"
