@@ -7,6 +7,7 @@ from pathlib import Path
 
 from gui.values import number_text
 from trainer.contract.settings import Preset
+from trainer.plan.counting import count_of
 
 Words = list[str]
 
@@ -34,7 +35,11 @@ def _training(full: Preset) -> Words:
 
 
 def _model(full: Preset) -> Words:
-    return [_if(full.model.vae, f"VAE {Path(full.model.vae).name}"), _other(full.model.prediction, "auto")]
+    return [
+        _if(full.model.vae, f"VAE {Path(full.model.vae).name}"),
+        _other(full.model.prediction, "auto"),
+        _if(full.model.adapters, count_of(len(full.model.adapters), "adapter") + " under it"),
+    ]
 
 
 def _dataset(full: Preset) -> Words:
@@ -45,6 +50,7 @@ def _dataset(full: Preset) -> Words:
         _if(dataset.crop == "random", "random crops"),
         _if(dataset.rotate, f"turned up to {dataset.rotate:g}°"),
         _if(dataset.jitter, "colour jitter"),
+        {"none": "", "alpha": "masked by alpha"}.get(dataset.masks, "masked"),
         _if(dataset.masks != "none", f"masks: {dataset.masks}"),
         _if(dataset.balance == "weights", "balanced by weights"),
     ]
@@ -64,12 +70,17 @@ def _caption_details(full: Preset) -> Words:
 
 def _network(full: Preset) -> Words:
     network = full.network
+    by_block = (network.block_ranks, network.block_conv_ranks, network.down_rates, network.mid_rates, network.up_rates)
     return [
         network.type,
+        _if(network.dora, "DoRA"),
         _if(network.unet, "U-Net"),
         _if(network.text_encoder, "text encoder"),
         _if(network.conv_rank, f"convolutions {network.conv_rank}"),
         _if(network.dropout, f"dropout {network.dropout:g}"),
+        _if(any(by_block), "block by block"),
+        _if(network.layers, count_of(len(network.layers), "layer rule")),
+        _if(network.start, f"from {Path(network.start).name}"),
     ]
 
 
@@ -94,6 +105,11 @@ def _noise(full: Preset) -> Words:
         noise.loss,
         _if(noise.min_snr_gamma, f"min-SNR {noise.min_snr_gamma:g}"),
         _if(noise.noise_offset, f"offset {noise.noise_offset:g}"),
+        _if(noise.multires_iterations, "multi-resolution noise"),
+        _if(noise.perturbation, f"perturbation {noise.perturbation:g}"),
+        _if(noise.debiased, "debiased"),
+        _other(noise.timesteps, "uniform"),
+        _if((noise.timestep_min, noise.timestep_max) != (0, 1000), f"{noise.timestep_min}-{noise.timestep_max - 1}"),
     ]
 
 
