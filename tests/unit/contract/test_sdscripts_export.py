@@ -197,7 +197,7 @@ def both_have(first: Preset, path: str) -> bool:
 def test_rows_and_arguments_are_read_back(tmp_path: Path) -> None:
     rows = [
         {"path": "/a/cat", "repeats": 3, "mask": "/a/masks"},
-        {"path": "/a/reg", "repeats": 1, "regularisation": True},
+        {"path": "/a/dog", "repeats": 1},
     ]
     first = resolved({"dataset.folders": rows, "dataset.masks": "folders", "dataset.regularisation_weight": 0.5})
     out = export(first, AROUND)
@@ -207,6 +207,9 @@ def test_rows_and_arguments_are_read_back(tmp_path: Path) -> None:
     key = lambda row: row.path  # noqa: E731
     assert sorted(second.dataset.folders, key=key) == sorted(first.dataset.folders, key=key)
     assert second.dataset.masks == "folders" and second.dataset.regularisation_weight == 0.5
+    rows = [{"path": "/a/cat", "repeats": 3}, {"path": "/a/reg", "repeats": 2, "regularisation": True}]
+    third = resolved({"dataset.folders": rows})
+    assert back(export(third, AROUND)).dataset.folders == third.dataset.folders
     lokr = resolved({"network.type": "LoKr", "network.args": {"factor": 8, "full_matrix": True}, "network.dora": True})
     again = back(export(lokr, AROUND)).network
     assert (again.type, again.args, again.dora, again.conv_rank) == (
@@ -231,6 +234,7 @@ def test_the_trigger_goes_first_and_is_kept() -> None:
     assert subset["caption_prefix"] == "sks, photo of" and subset["keep_tokens"] == 3
 
 
+REG = {"path": "/r", "regularisation": True}
 TEXT_ENCODER = {"network.text_encoder": True}
 
 
@@ -251,6 +255,7 @@ TEXT_ENCODER = {"network.text_encoder": True}
         ({"dataset.balance": "weights"}, "dataset.balance"),
         ({"dataset.masks": "alpha", "dataset.mask_outside": 0.2}, "dataset.mask_outside"),
         ({"dataset.masks": "alpha", "dataset.mask_normalise": "area"}, "dataset.mask_normalise"),
+        ({"dataset.masks": "folders", "dataset.folders": [{"path": "/a"}, REG]}, "dataset.masks"),
         ({"dataset.rotate": 3}, "dataset.rotate"),
         ({"dataset.bucket_step": 8}, "dataset.bucket_step"),
         ({"captions.lines": "all"}, "captions.lines"),

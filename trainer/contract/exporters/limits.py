@@ -98,6 +98,9 @@ def _data(preset: Preset) -> list[Problem]:
         found.append(_cannot("dataset.mask_outside", why, "set it to 0", 0.0))
     if dataset.mask_normalise == "area":
         found.append(_cannot("dataset.mask_normalise", "does not divide by the mask's area", "set it so", "none"))
+    if dataset.masks == "folders" and any(row.regularisation for row in dataset.folders):
+        why = "takes no regularisation images beside masks from folders"
+        found.append(_cannot("dataset.masks", why, "use one of the two", "none"))
     if dataset.rotate > 0:
         found.append(_cannot("dataset.rotate", "turns no images", "set it to 0", 0.0))
     if captions.lines != ("one at random" if captions.wildcards else "first"):

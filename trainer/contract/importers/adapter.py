@@ -1,188 +1,204 @@
 """The recipe in an adapter file's metadata: the `ss_*` pairs that sd-scripts, Loratory and others write.
 
-All values are text, as Python prints them ("None", "(512, 512)", "True"). A pair is taken over by the sd-scripts flag
-that a setting declares; those below are named or counted otherwise. Nothing raises: what does not fit is told.
+All values are text, as Python prints them ("None", "(512, 512)", "True"). Most pairs have the name of the flag that
+they come from, so that the table of flags reads them too; only what is told is taken over. Nothing raises.
 """
 
 from __future__ import annotations
 
+import ast
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
-from .. import catalog
-from ..preset import with_values
-from ..problems import Problems
-from ..settings import BY_PATH, ITEMS, Preset
-from .base import Imported
+from . import loose, optimizers, recipe
+from .base import Imported, KeyReport, shown
+from .flags import Flags
+from .report import Translation, assemble, line, translate
+
+KIND = "adapter file"
 
 LARGEST = 20_000
 """Characters of a value beyond which it is no setting."""
-
-Values = dict[str, Any]
-Reader = Callable[[str, Mapping[str, str]], Values]
 
 _OFF = ("none", "", "false", "0", "0.0", "null", "{}", "[]")
 
 _FACTS = (
     "session_id training_started_at training_finished_at output_name steps epoch num_epochs num_batches_per_epoch "
-    "num_train_images num_validation_images num_reg_images total_batch_size base_model_version v2 sd_model_name "
+    "num_train_images num_validation_images num_reg_images total_batch_size base_model_version sd_model_name "
     "sd_model_hash new_sd_model_hash vae_name vae_hash new_vae_hash bucket_info dataset_dirs reg_dataset_dirs "
-    "tag_frequency datasets sd_scripts_commit_hash prior_loss_weight huber_schedule huber_scale network_module "
-    "validation_seed resize_interpolation multires_noise_discount text_encoder_lr unet_lr zero_terminal_snr "
+    "tag_frequency sd_scripts_commit_hash validation_seed validate_every_n_steps validate_every_n_epochs "
     "max_validation_steps validation_split lowram cache_latents training_comment"
 )
 FACTS = frozenset(_FACTS.split())
 """`ss_*` names that tell what was, or belong to the model and the computer, and are no choice of the recipe's."""
 
+_RENAMED = {"batch_size_per_device": "train_batch_size", "debiased_estimation": "debiased_estimation_loss"}
+_IN_DATASETS = [
+    "batch_size_per_device",
+    "resolution",
+    "enable_bucket",
+    "min_bucket_reso",
+    "max_bucket_reso",
+    "bucket_no_upscale",
+    "bucket_reso_steps",
+    "color_aug",
+    "flip_aug",
+    "random_crop",
+    "shuffle_caption",
+    "keep_tokens",
+    "keep_tokens_separator",
+    "secondary_separator",
+    "enable_wildcard",
+    "caption_prefix",
+    "caption_suffix",
+    "caption_dropout_rate",
+    "caption_tag_dropout_rate",
+    "token_warmup_min",
+    "token_warmup_step",
+]
+"""Keys of `ss_datasets`, which stands for the plain pairs where a dataset file was used."""
 
-def from_metadata(metadata: Mapping[str, str]) -> Imported:
-    """The recipe that an adapter's metadata tells."""
+_SCRIPTS = (("sdxl", "sdxl_train_network"), ("sd_v", "train_network"))
+_TYPES = (("hada_w1_a", "LoHa"), ("lokr_w", "LoKr"), ("oft_blocks", "OFT"), ("on_input", "IA3"), ("lora_", "LoRA"))
+
+
+def from_metadata(metadata: Mapping[str, str], header: Mapping[str, tuple[int, ...]] | None = None) -> Imported:
+    """The recipe that an adapter's metadata tells. `header`: its tensors' shapes, which tell rank and kind where the
+    metadata does not."""
     told = {str(name)[3:]: str(text) for name, text in metadata.items() if str(name).startswith("ss_")}
-    told = {name: text for name, text in told.items() if len(text) <= LARGEST or name in FACTS}
-    wanted: Values = {}
-    left = []
-    for name, text in told.items():
-        values = _read(name, text, told)
-        wanted |= {path: value for path, value in (values or {}).items() if value is not None}
-        if values is None and name not in FACTS and text.strip().lower() not in _OFF:
-            left.append((f"ss_{name}", text[:200]))
-    wanted |= _parts(told)
-    preset, refused = _fitting(wanted)
-    taken = tuple(path for path in wanted if path not in refused)
-    notes = [f"{path} is not taken over: {why}" for path, why in refused.items()]
-    return Imported(preset, taken, (*_about(metadata, told), *notes), tuple(sorted(left)))
+    told = {name: text for name, text in told.items() if len(text) <= LARGEST or name in FACTS | {"datasets"}}
+    version = told.get("base_model_version", "")
+    script = next((script for start, script in _SCRIPTS if version.startswith(start)), "")
+    flags = Flags(_flags(metadata, told), script)
+    done = translate(flags, from_tensors(header or {}) if "network_dim" not in told else None, only_given=True)
+    lines = [found for name, text in told.items() for found in _lines(name, text, done)]
+    found = assemble(KIND, done, lines, _about(metadata, told))
+    left = [(line.name, line.value) for line in lines if line.fate != "mapped" and not _is_off(line.value)]
+    left = [(name, value) for name, value in left if name.removeprefix("ss_") not in FACTS]
+    return Imported(found.preset, found.taken, found.notes, tuple(sorted(left)), KIND, found.keys)
 
 
-def _fitting(wanted: Values) -> tuple[Preset, dict[str, str]]:
-    """The preset with those values that a setting can have, and why others cannot."""
-    refused: dict[str, str] = {}
-    for path, value in wanted.items():
-        try:
-            with_values(Preset(), {path: value})
-        except Problems as error:
-            refused[path] = error.problems[0].why
-    return with_values(Preset(), {path: value for path, value in wanted.items() if path not in refused}), refused
+def _is_off(text: str) -> bool:
+    return text.strip().lower() in _OFF
 
 
-def _read(name: str, text: str, told: Mapping[str, str]) -> Values | None:
-    """The settings that a pair says; None where it has none here."""
-    reader = _READERS.get(name)
-    if reader is not None:
-        try:
-            return {} if text.strip().lower() in ("none", "null") else reader(text, told)
-        except (ValueError, TypeError, LookupError, ArithmeticError, AttributeError, RecursionError):
-            return None
-    path = _FLAGS.get(name)
-    if path is None or name in FACTS:
-        return None
-    return {path: _plain(path, text)} if text.strip().lower() not in ("none", "null", "") else {}
+def _flags(metadata: Mapping[str, str], told: Mapping[str, str]) -> dict[str, Any]:
+    """The pairs as flags of sd-scripts."""
+    given: dict[str, Any] = {}
+    for name, value in {**_in_datasets(told.get("datasets", "")), **told}.items():
+        if name in FACTS or name == "datasets" or loose.is_empty(value):
+            continue
+        if name == "optimizer":
+            given |= _optimizer(str(value))
+        elif name == "network_args":
+            given |= recipe.members({"network_args": _table(str(value))})
+        else:
+            given[_RENAMED.get(name, name)] = value
+    given |= _parts(told)
+    version = told.get("base_model_version", "")
+    if version.startswith(tuple(start for start, _ in _SCRIPTS)):
+        given["v2"] = version.startswith("sd_v2")
+    kind = metadata.get("modelspec.prediction_type", "")
+    if version.endswith("_v") or kind.startswith("v"):
+        given["v_parameterization"] = True
+    elif kind.startswith("eps"):
+        given["v_parameterization"] = False
+    return given
 
 
-_FLAGS = {
-    flag.strip(): item.path for item in ITEMS for flag in item.setting.kohya.split(",") if flag.strip().isidentifier()
-}
-
-
-def _plain(path: str, text: str) -> Any:
-    """A value as the setting's type has it, or the text, which the setting then refuses in its own words."""
-    kind = BY_PATH[path].type
-    if kind is bool:
-        return {"true": True, "false": False}.get(text.strip().lower(), text)
+def _in_datasets(text: str) -> dict[str, Any]:
+    """What the first dataset of `ss_datasets` and its first subset say."""
     try:
-        return int(float(text)) if kind is int and float(text).is_integer() else float(text) if kind is float else text
-    except ValueError:
-        return text
-
-
-def _name_in(table: str, text: str) -> str | None:
-    """The catalog's own spelling of a name."""
-    wanted = text.replace("_", " ").strip().lower()
-    return next((name for name in catalog.names(table) if name.lower() == wanted), None)
-
-
-def _optimizer(text: str, told: Mapping[str, str]) -> Values:
-    found = re.match(r"\s*([\w.]+)\s*(?:\((.*)\))?\s*$", text, re.DOTALL)
-    if not found:
-        raise ValueError(text)
-    name = _name_in("optimizers", found[1].rpartition(".")[2])
-    if name is None:
-        raise ValueError(text)
-    decay = re.search(r"(?:^|,)\s*weight_decay=([\d.eE+-]+)", found[2] or "")
-    return {"optimizer.name": name} | ({"optimizer.weight_decay": float(decay[1])} if decay else {})
-
-
-def _schedule(text: str, told: Mapping[str, str]) -> Values:
-    name = _name_in("schedules", text.rpartition(".")[2])
-    if name is None:
-        raise ValueError(text)
-    return {"schedule.name": name}
-
-
-def _warmup(text: str, told: Mapping[str, str]) -> Values:
-    total = float(told.get("max_train_steps") or 0)
-    return {"schedule.warmup": round(100 * float(text) / total, 3)} if total > 0 else {}
-
-
-def _length(text: str, told: Mapping[str, str]) -> Values:
-    return {"training.length": f"{int(float(text))} steps"}
-
-
-def _resolution(text: str, told: Mapping[str, str]) -> Values:
-    sides = [int(side) for side in re.findall(r"\d+", text)[:2]]
-    return {"dataset.resolution": round((sides[0] * sides[-1]) ** 0.5)}
-
-
-def _arguments(text: str, told: Mapping[str, str]) -> Values:
-    given = json.loads(text)
-    rows = {"conv_dim": "network.conv_rank", "conv_alpha": "network.conv_alpha"}
-    return {path: _plain(path, str(given[name])) for name, path in rows.items() if given.get(name) not in (None, "")}
-
-
-def _one(path: str, read: Callable[[str], Any]) -> Reader:
-    return lambda text, told: {path: read(text)}
-
-
-def _is(text: str) -> bool:
-    return text.strip().lower() == "true"
-
-
-_READERS: dict[str, Reader] = {
-    "optimizer": _optimizer,
-    "lr_scheduler": _schedule,
-    "lr_warmup_steps": _warmup,
-    "max_train_steps": _length,
-    "resolution": _resolution,
-    "network_args": _arguments,
-    "batch_size_per_device": _one("training.batch_size", lambda text: int(float(text))),
-    "mixed_precision": _one("precision.compute", lambda text: {"no": "float"}.get(text, text)),
-    "full_fp16": lambda text, told: {"precision.base": "fp16"} if _is(text) else {},
-    "bucket_no_upscale": _one("dataset.enlarge", lambda text: not _is(text)),
-    "random_crop": _one("dataset.crop", lambda text: "random" if _is(text) else "centre"),
-    "color_aug": lambda text, told: {"dataset.jitter": 0.05} if _is(text) else {},
-    "validate_every_n_steps": _one("validation.every", lambda text: f"{int(text)} steps"),
-    "validate_every_n_epochs": _one("validation.every", lambda text: f"{int(text)} epochs"),
-}
-"""Pairs that are named, counted or turned round otherwise than the setting."""
-
-
-def _parts(told: Mapping[str, str]) -> Values:
-    """Which parts were trained: those that have a learning rate."""
-    rates = {part: told.get(name, "None") for part, name in (("unet", "unet_lr"), ("te", "text_encoder_lr"))}
-    numbers: dict[str, float] = {}
-    for part, text in rates.items():
-        found = re.search(r"[\d.]+(?:[eE][+-]?\d+)?", text)
-        if found and float(found[0]) > 0:
-            numbers[part] = float(found[0])
-    if not numbers:
+        dataset = json.loads(text)[0]
+        subset = (dataset.get("subsets") or [{}])[0]
+        return {name: table[name] for table in (subset, dataset) for name in _IN_DATASETS if name in table}
+    except (ValueError, LookupError, AttributeError, TypeError, RecursionError):
         return {}
-    values: Values = {"network.unet": "unet" in numbers, "network.text_encoder": "te" in numbers}
-    if "unet" in numbers:
-        values["optimizer.unet_learning_rate"] = numbers["unet"]
-    if "te" in numbers:
-        values["optimizer.text_encoder_learning_rate"] = numbers["te"]
+
+
+def _table(text: str) -> dict[str, Any]:
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    plain = (str, int, float, bool)
+    return (
+        {str(key): value for key, value in found.items() if isinstance(value, plain)} if isinstance(found, dict) else {}
+    )
+
+
+def _optimizer(text: str) -> dict[str, Any]:
+    """ "torch.optim.adamw.AdamW(weight_decay=0.1,betas=(0.9, 0.99))" -> its name and arguments."""
+    name, _, rest = text.strip().partition("(")
+    if optimizers.find(name) is None:
+        return {}
+    try:
+        call = ast.parse(f"f({rest}" if rest else "f()", mode="eval").body
+        words = call.keywords if isinstance(call, ast.Call) else []
+        args = {word.arg: repr(ast.literal_eval(word.value)) for word in words if word.arg}
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        args = {}
+    return {"optimizer_type": name, "optimizer_args": [f"{key}={value}" for key, value in args.items()]}
+
+
+def _parts(told: Mapping[str, str]) -> dict[str, Any]:
+    """Which parts were trained: those that have a learning rate."""
+    with_rate = set()
+    for part, name in (("unet", "unet_lr"), ("text", "text_encoder_lr")):
+        found = re.search(r"[\d.]+(?:[eE][+-]?\d+)?", told.get(name, "None"))
+        try:
+            if found and float(found[0]) > 0:
+                with_rate.add(part)
+        except ValueError:
+            continue
+    if len(with_rate) != 1:
+        return {}
+    only = "network_train_unet_only" if with_rate == {"unet"} else "network_train_text_encoder_only"
+    return {only: True}
+
+
+def from_tensors(header: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
+    """Rank and kind of network by the tensors' names and shapes."""
+    kind = next((kind for part, kind in _TYPES if any(part in name for name in header)), "")
+    if not kind:
+        return {}
+    downs = [shape for name, shape in header.items() if name.endswith(("lora_down.weight", "lora_A.weight")) and shape]
+    wide = [shape[0] for shape in downs if len(shape) == 4 and shape[-1] > 1]
+    plain = [shape[0] for shape in downs if not (len(shape) == 4 and shape[-1] > 1)]
+    ranks = {"network.rank": _usual(plain), "network.conv_rank": _usual(wide)}
+    values: dict[str, Any] = {path: rank for path, rank in ranks.items() if rank and rank <= 1024}
+    values["network.type"] = kind
+    if kind in ("LoRA", "LoHa", "LoKr"):
+        values["network.dora"] = any(name.endswith("dora_scale") for name in header)
     return values
+
+
+def _usual(ranks: list[int]) -> int:
+    return Counter(ranks).most_common(1)[0][0] if ranks else 0
+
+
+def _lines(name: str, text: str, done: Translation) -> list[KeyReport]:
+    """What became of a pair."""
+    full = f"ss_{name}"
+    if name in FACTS:
+        return [KeyReport(full, shown(full, text), "dropped", "", "it tells what was, and is no choice", idle=True)]
+    if name == "datasets":
+        return [KeyReport(full, "", "mapped", "", "see the images' and captions' settings")]
+    if name == "network_args":
+        found = recipe.members({name: _table(text)})
+        return [line(f"{full}: {key[13:]}", value, key, done, *recipe.fate_of(key)) for key, value in found.items()]
+    if name == "optimizer":
+        if "optimizer_type" not in done.flags and not loose.is_empty(text):
+            return [KeyReport(full, shown(full, text), "dropped", "", "no optimizer of this name is offered here")]
+        return [line(full, text, "optimizer_type", done, "mapped", "")]
+    flag = _RENAMED.get(name, name)
+    fate, reason = recipe.fate_of(flag)
+    if "no such" in reason:
+        reason = "no setting here says it"
+    return [line(full, text, flag, done, fate, reason)]
 
 
 def _about(metadata: Mapping[str, str], told: Mapping[str, str]) -> list[str]:
@@ -194,8 +210,8 @@ def _about(metadata: Mapping[str, str], told: Mapping[str, str]) -> list[str]:
     if model or family:
         named = f"on {model}" if model not in ("", "None") else "on a base model that is not named"
         notes.append(f"It was trained {named}" + (f" ({family})" if family else "") + ": choose the base model.")
-    if told.get("color_aug", "").lower() == "true":
-        notes.append("Colour jitter was on; how much is not said, so 0.05 is put there.")
+    if family and not family.startswith(tuple(start for start, _ in _SCRIPTS)):
+        notes.append("Models of that family cannot be trained here yet; what has a setting was taken over.")
     trigger = metadata.get("modelspec.trigger_phrase", "")
     notes += [f"Its trigger phrase is {trigger[:200]!r}."] if trigger else []
     notes.append("Image folders are not in the file: give your own.")

@@ -73,11 +73,10 @@ def _parsed(text: str, name: str) -> Any:
 
 def _adapter(path: Path) -> Imported:
     try:
-        _, metadata = read_header(path)
+        shapes, metadata = read_header(path)
     except ValueError as error:
         raise _no(f"{path.name}: {error}") from None
-    found = adapter.from_metadata(metadata)
-    return Imported(found.preset, found.taken, found.notes, found.left, "adapter file", found.keys)
+    return adapter.from_metadata(metadata, shapes)
 
 
 # ---- which is which -------------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..preset import with_values
@@ -65,11 +65,14 @@ def members(given: Mapping[str, Any]) -> dict[str, Any]:
     return flat
 
 
-def settings_of(flags: Flags) -> Values:
-    """What the flags say in our settings. A link that cannot read a value goes on with sd-scripts' defaults."""
+def settings_of(flags: Flags, links: Sequence[Link] = LINKS, only_given: bool = False) -> Values:
+    """What the flags say in our settings. A link that cannot read a value goes on with the defaults.
+    `only_given`: links none of whose flags are given are left out."""
     values: Values = {}
     sound = flags
-    for link in LINKS:
+    for link in links:
+        if only_given and not any(flag in flags for flag in link.flags):
+            continue
         try:
             values |= link.read(sound)
         except _UNREADABLE as error:
@@ -85,7 +88,7 @@ def _again(link: Link, flags: Flags) -> Values:
     try:
         return link.read(flags)
     except _UNREADABLE:
-        return link.read(Flags({}, flags.script))
+        return link.read(flags.without(tuple(flags.given)))
 
 
 def fitting(values: Mapping[str, Any]) -> tuple[Preset, dict[str, str], dict[str, str]]:

@@ -36,9 +36,9 @@ class Translation:
         return [flag for flag in given if flag.removeprefix(recipe.MEMBER) in names] or given
 
 
-def translate(flags: Flags, extra: Mapping[str, Any] | None = None) -> Translation:
-    """The flags as a preset. `extra`: settings that something else than a flag says."""
-    values = {**recipe.settings_of(flags), **(extra or {})}
+def translate(flags: Flags, extra: Mapping[str, Any] | None = None, only_given: bool = False) -> Translation:
+    """The flags as a preset. `extra`: settings that something else says; `only_given`: as in `settings_of`."""
+    values = {**(extra or {}), **recipe.settings_of(flags, only_given=only_given)}
     preset, refused, clamped = recipe.fitting(values)
     carried = recipe.carried_of(flags)
     if flags.script not in ("", "train_network", "sdxl_train_network"):
