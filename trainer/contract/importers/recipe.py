@@ -58,11 +58,14 @@ def fate_of(flag: str) -> tuple[Fate, str]:
 
 
 def members(given: Mapping[str, Any]) -> dict[str, Any]:
-    """The flags with the members of `network_args` as flags of their own."""
-    flat = {flag: value for flag, value in given.items() if flag != "network_args"}
-    if "network_args" in given:
-        flat |= {MEMBER + name: value for name, value in loose.pairs(given["network_args"]).items()}
-    return flat
+    """The flags with the members of `network_args` as flags of their own; it stays as it is where it has none."""
+    if "network_args" not in given:
+        return dict(given)
+    try:
+        found = {MEMBER + name: value for name, value in loose.pairs(given["network_args"]).items()}
+    except ValueError:
+        return dict(given)
+    return {flag: value for flag, value in given.items() if flag != "network_args"} | found
 
 
 def settings_of(flags: Flags, links: Sequence[Link] = LINKS, only_given: bool = False) -> Values:

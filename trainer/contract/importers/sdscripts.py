@@ -100,6 +100,8 @@ def _config_lines(name: str, value: Any, flag: str, done: Translation) -> list[K
     if flag != "network_args":
         return [line(name, value, flag, done, *recipe.fate_of(flag))]
     members = recipe.members({flag: value})
+    if flag in members:
+        return [KeyReport(name, shown(name, value), "dropped", "", "its value is not understood: name=value is wanted")]
     if not members:
         return [KeyReport(name, shown(name, value), "mapped", "", "")]
     return [line(member, part, member, done, *recipe.fate_of(member)) for member, part in members.items()]
