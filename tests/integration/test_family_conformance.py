@@ -323,6 +323,23 @@ def images(tmp_path: Path) -> Path:
     return folder
 
 
+def said(version: str, architecture: str, prediction: str, v2: bool = False, implementation: str = "diffusers") -> Any:
+    """Metadata as sd-scripts writes them (library/sai_model_spec.py, train_util.get_model_version_str_for_sd1_sd2)."""
+    spec = {"architecture": f"{architecture}/lora", "prediction_type": prediction, "implementation": implementation}
+    return {"ss_v2": str(v2), "ss_base_model_version": version} | {f"modelspec.{key}": spec[key] for key in spec}
+
+
+STABILITY = "https://github.com/Stability-AI/generative-models"
+SAID_OF = {
+    "SD 1.x-epsilon": said("sd_v1", "stable-diffusion-v1", "epsilon"),
+    "SD 1.x-v": said("sd_v1_v", "stable-diffusion-v1", "v"),
+    "SD 2.x-epsilon": said("sd_v2", "stable-diffusion-v2-512", "epsilon", True),
+    "SD 2.x-v": said("sd_v2_v", "stable-diffusion-v2-768-v", "v", True),
+    "SDXL-epsilon": said("sdxl_base_v1-0", "stable-diffusion-xl-v1-base", "epsilon", False, STABILITY),
+    "SDXL-v-zero SNR": said("sdxl_base_v1-0", "stable-diffusion-xl-v1-base", "v", False, STABILITY),
+}
+
+
 def test_interrupted_from_a_file_with_live_captions_it_is_the_run_left_alone(
     kit: Kit, images: Path, train_here: Callable[..., RunDir]
 ) -> None:
@@ -339,6 +356,7 @@ def test_interrupted_from_a_file_with_live_captions_it_is_the_run_left_alone(
         "saving.name": "zorb",
         "sampling.at_start": kit.row.family == "SDXL",
         "sampling.prompts": ["a red circle"],
+        "network.text_encoder": kit.row.zero_snr,
     }
     whole = train_here(changes)
     assert whole.read_state().exit_code == 0, whole.read_state().cause
@@ -351,12 +369,10 @@ def test_interrupted_from_a_file_with_live_captions_it_is_the_run_left_alone(
     losses = [[event.loss for event in of_kind(run, StepDone)] for run in (whole, paused)]
     assert losses[0] == losses[1] and len(losses[0]) == 3
     metadata = load_adapter(whole.path / "zorb.safetensors")[1]
-    assert metadata["ss_base_model_version"].startswith(
-        {"SD 1.x": "sd_v1", "SD 2.x": "sd_v2"}.get(kit.row.family, "sdxl")
-    )
-    assert metadata["modelspec.prediction_type"] == kit.row.prediction
+    assert {name: metadata[name] for name in SAID_OF[kit.row.id]} == SAID_OF[kit.row.id]
     keys = {name.split(".")[0] for name in load_file(whole.path / "zorb.safetensors")}
-    assert keys == {t.key for t in kit.targets if t.part == "unet" and not t.convolution}
+    trained = ("unet", "te1", "te2") if kit.row.zero_snr else ("unet",)
+    assert keys == {t.key for t in kit.targets if t.part in trained and not t.convolution}
 
 
 def test_a_picture_that_is_asked_for_brings_the_encoders_back(

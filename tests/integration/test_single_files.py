@@ -5,9 +5,12 @@ from __future__ import annotations
 import importlib.util
 import shutil
 import socket
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+import tiny_models
 import torch
 from original_layout import tensors_of, vae, write_single_file
 from safetensors.torch import load_file, save_file
@@ -17,6 +20,7 @@ from trainer.contract.problems import Problems
 from trainer.families import clip
 from trainer.families.sd1 import StableDiffusion1
 from trainer.parts import BatchFacts, LoadPlan, ModelFiles
+from trainer.run import resolve
 
 PLAN = LoadPlan(torch.device("cpu"), torch.float32, torch.float32)
 FACTS = BatchFacts(*[torch.zeros(1, 2)] * 3)
@@ -35,8 +39,8 @@ def no_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(clip, "_USER_FOLDER", tmp_path / "user" / "tokenizer")
 
 
-def load(path: Path | str, **files: str) -> StableDiffusion1:
-    family = StableDiffusion1()
+def load(path: Path | str, **files: Any) -> Any:
+    family = resolve("families", recognise(str(path)).family)()
     family.load(ModelFiles(str(path), recognise(str(path)), **files), PLAN)
     return family
 
@@ -176,6 +180,56 @@ def test_prediction_and_zero_terminal_snr(demo_model_dir: Path, tmp_path: Path) 
     kept = torch.cumprod(1 - torch.tensor(family.process.betas), 0)
     assert family.process.prediction == "v"
     assert kept[-1] < 1e-6 and family.sampling.scheduler["rescale_betas_zero_snr"]
+    off, on = load(file, zero_snr=False), load(demo_model_dir, prediction="v", zero_snr=True)
+    assert off.process.betas == load(demo_model_dir).process.betas
+    assert off.sampling.scheduler["timestep_spacing"] == "leading"
+    assert on.process == family.process and on.sampling == family.sampling
+
+
+@pytest.fixture
+def sdxl(tmp_path: Path) -> Path:
+    return tiny_models.build(tiny_models.SDXL, tmp_path / "sdxl")
+
+
+def test_what_a_single_file_lacks_is_told_at_once_or_taken_from_beside_it(sdxl: Path, tmp_path: Path) -> None:
+    file = write_single_file(sdxl, tmp_path / "m.safetensors")
+    whole = load(file)
+    for start in ("conditioner.", "first_stage_model."):
+        without(file, start)
+    with pytest.raises(Problems, match="no text encoder and no second text encoder and no VAE"):
+        load(file)
+    shutil.rmtree(tmp_path / "m")
+    sdxl.rename(tmp_path / "m")
+    found = load(file)
+    for part, module in whole.parts.items():
+        mine = found.parts[part].state_dict()
+        assert all(torch.equal(mine[name], value) for name, value in module.state_dict().items()), part
+
+
+def test_a_separate_vae_and_one_tokenizer_for_both_encoders(sdxl: Path, tmp_path: Path) -> None:
+    other = tiny_models.build(tiny_models.SDXL, tmp_path / "other", seed=1)
+    plain, mixed = load(sdxl), load(sdxl, vae=str(other / "vae"))
+    noisy = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(mixed.decode(noisy), load(other).decode(noisy))
+    assert not torch.equal(mixed.decode(noisy), plain.decode(noisy))
+    file = write_single_file(sdxl, tmp_path / "m.safetensors")
+    without(file, "first_stage_model.")
+    assert torch.equal(load(file, vae=str(other / "vae")).decode(noisy), mixed.decode(noisy))
+    shutil.rmtree(sdxl / "tokenizer_2")
+    again = load(sdxl)
+    texts = zip(again.encode_captions(["a red circle"]).values(), plain.encode_captions(["a red circle"]).values())
+    assert all(torch.equal(one, two) for one, two in texts)
+
+
+def test_encoders_alone_can_be_loaded(sdxl: Path) -> None:
+    """What captions need, where the model itself is in use elsewhere."""
+    family = resolve("families", "SDXL")()
+    family.load(ModelFiles(str(sdxl), recognise(str(sdxl))), replace(PLAN, encoders_only=True))
+    assert set(family.parts) == {"te1", "te2"}
+    texts = zip(
+        family.encode_captions(["a red circle"]).values(), load(sdxl).encode_captions(["a red circle"]).values()
+    )
+    assert all(torch.equal(one, two) for one, two in texts)
 
 
 def test_settings_that_the_model_cannot_follow(demo_model_dir: Path) -> None:
@@ -188,6 +242,6 @@ def test_settings_that_the_model_cannot_follow(demo_model_dir: Path) -> None:
     if importlib.util.find_spec("xformers") is None:
         with pytest.raises(Problems, match=r"memory\.attention: xformers does not work here"):
             StableDiffusion1().load(files, LoadPlan(cpu, torch.float32, torch.float32, attention="xformers"))
-    untrained = ModelFiles("x.safetensors", Recognised("SDXL", "epsilon", "single file", False))
-    with pytest.raises(Problems, match="SDXL"):
+    untrained = ModelFiles("x.safetensors", Recognised("Flux.1", "flow", "single file", False))
+    with pytest.raises(Problems, match=r"Flux\.1"):
         StableDiffusion1().load(untrained, PLAN)

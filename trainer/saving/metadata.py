@@ -62,7 +62,7 @@ def adapter_metadata(plan: Plan, family: Family, facts: RunFacts) -> dict[str, s
         **_published(plan),
     }
     text = {name: value if isinstance(value, str) else str(value) for name, value in values.items()}
-    return text | dict(facts.network) | _modelspec(preset, family, facts)
+    return text | dict(facts.network) | _modelspec(preset, family, facts) | dict(family.metadata)
 
 
 def optimizer_text(optimizer: object, arguments: Mapping[str, Any]) -> str:
@@ -123,7 +123,7 @@ def _model(preset: Preset, family: Family, facts: RunFacts) -> dict[str, Any]:
     skip, tokens = preset.captions.clip_skip, preset.captions.max_tokens
     values = {
         "ss_v2": False,
-        "ss_base_model_version": family.version + ("_v" if facts.prediction == "v" else ""),
+        "ss_base_model_version": family.version,
         "ss_clip_skip": None if skip == 1 else skip,
         "ss_max_token_length": None if tokens == 75 else tokens,
         "ss_mixed_precision": _MIXED[preset.precision.compute],

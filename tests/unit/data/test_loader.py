@@ -22,7 +22,7 @@ from trainer.plan.balance import Turns
 from trainer.plan.buckets import Placed, Size
 from trainer.plan.captions import Source
 from trainer.plan.draws import Draw, Draws, Recipe, Subject
-from trainer.plan.pixels import BrokenImage
+from trainer.plan.pixels import BrokenImage, look
 from trainer.plan.steps import count_steps
 
 CPU = torch.device("cpu")
@@ -120,8 +120,29 @@ def test_batches_hold_what_the_draws_say(paths: list[Path], tmp_path: Path) -> N
                 assert float(text) == 2 * len(f"picture {draw.image}")
             assert batch.facts.original_B2.tolist() == [list(SIZES[draw.image]) for draw in batch.draws]
             assert batch.facts.target_B2.tolist() == [[width, height]] * len(batch)
-            assert batch.facts.crop_B2.tolist() == [list(draw.crop) for draw in batch.draws]
+            assert batch.facts.crop_B2.tolist() == [list(cut_off(draw)) for draw in batch.draws]
     assert sorted(shown) == list(range(7))
+
+
+def cut_off(draw: Draw) -> tuple[int, int]:
+    """What is missing at the left and the top of what is seen, by where the marks of a picture are then."""
+    columns, rows = draw.resized
+    marked = np.zeros((rows, columns, 3), dtype=np.uint8)
+    marked[:, :, 0], marked[:, :, 1] = np.arange(columns)[None], np.arange(rows)[:, None]
+    picture = np.asarray(look(Image.fromarray(marked), draw.resized, draw.crop, draw.bucket, draw.flip))
+    x = int(picture[0, 0, 0])
+    return (columns - 1 - x if draw.flip else x), int(picture[0, 0, 1])
+
+
+def test_corners_are_those_of_what_is_seen() -> None:
+    """Of a mirrored look the corner is counted in the mirrored picture, as the model sees it."""
+    order = draws(flip=True, random_crop=True)
+    made = loader(order, CachedLatents({}))
+    batches = [batch for step in range(1, order.recipe.total + 1) for batch in made.micro_batches(step)]
+    seen = [draw for batch in batches for draw in batch.draws]
+    assert {draw.flip for draw in seen} == {False, True} and len({cut_off(draw) for draw in seen}) > 4
+    for batch in batches:
+        assert batch.facts.crop_B2.tolist() == [list(cut_off(draw)) for draw in batch.draws]
 
 
 def test_the_weights_of_a_step_sum_to_one_and_are_equal(paths: list[Path], tmp_path: Path) -> None:

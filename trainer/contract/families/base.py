@@ -63,6 +63,11 @@ class Family(Protocol):
         ...
 
     @property
+    def metadata(self) -> Mapping[str, str]:
+        """What else the metadata of its adapters say, where sd-scripts writes another value than for SD 1.x."""
+        ...
+
+    @property
     def base_resolution(self) -> int:
         """Side of the square that the family was trained at, in pixels."""
         ...

@@ -39,6 +39,7 @@ class UNetFacts:
     size_multiple: int = 8
     takes_clip_skip: bool = True
     both_predictions: bool = False
+    metadata: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     where_v: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
 
     def suited(self, prediction: str) -> UNetFacts:

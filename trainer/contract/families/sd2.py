@@ -19,6 +19,7 @@ SD2 = UNetFacts(
     size=Size((320, 640, 1280, 1280), (1, 1, 1, 0), 1, 1024, True, (("te1", 1024, 23),)),
     prefixes=sd1.SD1.prefixes,
     both_predictions=True,
+    metadata=MappingProxyType({"ss_v2": "True"}),
     where_v=MappingProxyType(
         {
             "version": "sd_v2_v",

@@ -31,6 +31,7 @@ SDXL = UNetFacts(
     prefixes=MappingProxyType({"unet": "lora_unet_", "te1": "lora_te1_text_model_", "te2": "lora_te2_text_model_"}),
     original_keys=True,
     takes_clip_skip=False,
+    metadata=MappingProxyType({"modelspec.implementation": "https://github.com/Stability-AI/generative-models"}),
 )
 
 _SIZES = "add_embedding.linear_1.weight"
