@@ -7,6 +7,7 @@ Their structure is the published one (levels, encoders, projections, sizes as in
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -155,6 +156,17 @@ def _write_rest(row: Row, folder: Path) -> None:
     for name, content in (("scheduler/scheduler_config.json", scheduler), ("model_index.json", index)):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(json.dumps(content, indent=2), encoding="utf-8")
+
+
+def plain_size(facts: Any, header: Any, rank: int, conv_rank: int, parts: tuple[str, ...]) -> int:
+    """Trained values of a LoRA by the formula of its two matrices, added up over a family's layers."""
+    total = 0
+    for layer in facts.layers(header):
+        outputs, inputs, *kernel = layer.shape
+        area = math.prod(kernel)
+        if layer.part in parts and (conv_rank or not layer.residual):
+            total += (conv_rank if area > 1 else rank) * (inputs * area + outputs)
+    return total
 
 
 def single_file(row: Row, folder: Path, file: Path) -> Path:

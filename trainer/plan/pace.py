@@ -24,6 +24,7 @@ from trainer.contract.rundir import RunDir
 from trainer.contract.settings import Preset
 
 from . import timetable
+from .adapter_size import measure
 from .counting import count_of
 from .plan import Plan
 
@@ -56,15 +57,14 @@ TRAITS: tuple[Trait, ...] = (
 @dataclass(frozen=True)
 class Past:
     """What a run says of its pace, in seconds: a `step`, the start-up, a picture at one sampler step, a check for an
-    image, a save; None for what did not happen. `parameters`: of its adapter, which with its ranks tells the base
-    model's size."""
+    image, a save; None for what did not happen. `parameters`: of its adapter, which with its preset's ranks tells the
+    base model's size."""
 
     traits: tuple[Any, ...]
     gpus: str
     device: str
     parameters: int
-    shape: tuple[int, int, bool, bool]
-    model: str
+    preset: Preset
     step: float
     start: float | None = None
     picture: float | None = None
@@ -163,9 +163,12 @@ def _same_machine(one: Past, plan: Plan) -> bool:
 
 def _same_model(one: Past, plan: Plan, header: Header) -> bool:
     """Whether a run's base model has the size of the plan's: the same ranks would give the same number of values."""
-    if one.model == plan.preset.model.path:
+    if one.preset.model.path == plan.preset.model.path:
         return True
-    return one.parameters > 0 and of_header(header).adapter_parameters(header, *one.shape) == one.parameters
+    try:
+        return one.parameters > 0 and measure(one.preset, of_header(header), header)[0] == one.parameters
+    except (ValueError, OSError, Problems):  # lists of blocks for another family, a start adapter that is gone
+        return False
 
 
 def read(run: RunDir) -> Past | None:
@@ -210,14 +213,13 @@ def _past_of(events: Sequence[dict[str, Any]], preset: Preset, created: float) -
     start = float(first["time"]) - float(first["seconds"]) - created - sum(float(e["seconds"]) for e in before)
     pictures = [float(e["seconds"]) / len(e["files"]) for e in told.get("sampled", []) if e["files"]]
     held_out = int(started.get("held_out", 0))
-    network, sampler_steps = preset.network, max(int(preset.sampling.steps), 1)  # type: ignore[arg-type]
+    sampler_steps = max(int(preset.sampling.steps), 1)  # type: ignore[arg-type]
     return Past(
         traits=traits_of(preset),
         gpus=preset.hardware.gpus,
         device=str(started.get("device", "")),
         parameters=int(started.get("trained_parameters", 0)),
-        shape=(network.rank, network.conv_rank, network.unet, network.text_encoder),
-        model=preset.model.path,
+        preset=preset,
         step=statistics.median(steps),
         start=start if created and 0 <= start < 86_400 and first["step"] == 1 else None,
         picture=_median([seconds / sampler_steps for seconds in pictures]),

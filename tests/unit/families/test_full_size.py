@@ -8,6 +8,7 @@ from pathlib import Path
 
 import original_layout
 import pytest
+import tiny_models
 import torch
 from torch import Tensor
 
@@ -69,9 +70,8 @@ def test_it_is_recognised_and_counted(original: dict[str, Tensor]) -> None:
     golden = json.loads(GOLDEN.read_text(encoding="utf-8"))["tensors"]
     count = sum(math.prod(tensor["shape"]) for name, tensor in golden.items() if not name.endswith("alpha"))
     assert sd1.match(parts_of(header)) == "text to image"
-    assert default_family().adapter_parameters(header, 16, 0, True, True) == count
-    with_convolutions = default_family().adapter_parameters(header, 16, 8, True, False)
-    assert with_convolutions == default_family().adapter_parameters({}, 16, 8, True, False)
+    assert tiny_models.plain_size(default_family(), header, 16, 0, ("unet", "te1")) == count
+    assert default_family().layers(header) == default_family().layers({})
 
 
 def test_it_loads_with_the_shipped_configuration(original: dict[str, Tensor]) -> None:

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+import tiny_models
 import torch
 from torch import nn
 
@@ -235,4 +236,4 @@ def test_convolutions_add_the_residual_blocks(full_size: StableDiffusion1) -> No
     assert network.layers["lora_unet_up_blocks_0_resnets_0_conv_shortcut"].down.shape == (16, 2560, 1, 1)
     assert network.layers["lora_unet_down_blocks_0_downsamplers_0_conv"].up.shape == (320, 8, 1, 1)
     counted = sum(value.numel() for value in network.parameters("unet"))
-    assert default_family().adapter_parameters({}, 16, 8, True, False) == counted
+    assert tiny_models.plain_size(default_family(), {}, 16, 8, ("unet",)) == counted

@@ -16,6 +16,7 @@ from trainer.contract import families
 from trainer.contract.preset import dumps, resolve, with_values
 from trainer.contract.rundir import RunDir
 from trainer.contract.settings import Preset
+from trainer.plan.adapter_size import measure
 from trainer.plan.pace import Paces, read, spoken
 from trainer.plan.plan import Plan, make_plan
 
@@ -149,10 +150,7 @@ def test_runs_that_tell_nothing_of_this_plan_are_left_out(
 
 
 def test_another_model_of_the_same_size_counts(plan: Plan, images: Path, tmp_path: Path) -> None:
-    network = plan.preset.network
-    values = families.default_family().adapter_parameters(
-        {}, network.rank, network.conv_rank, network.unet, network.text_encoder
-    )
+    values, _ = measure(plan.preset, families.default_family(), {})
     past(tmp_path / "runs", preset_of(images, model__path="/models/another.safetensors"), parameters=values)
     assert Paces(tmp_path / "runs").expected(plan, {}).seconds == pytest.approx(70)
 

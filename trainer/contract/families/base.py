@@ -120,10 +120,6 @@ class Family(Protocol):
         keys (an empty header: the family's standard size; text encoders that the header lacks: their standard size)."""
         ...
 
-    def adapter_parameters(self, header: Header, rank: int, conv_rank: int, unet: bool, text_encoder: bool) -> int:
-        """Trained values of a plain LoRA."""
-        ...
-
 
 def read_header(path: Path) -> tuple[dict[str, tuple[int, ...]], dict[str, str]]:
     """Tensor shapes and metadata of a safetensors file, from its JSON header only (milliseconds for any size).

@@ -103,15 +103,3 @@ class UNetFacts:
         if self.name not in _known or _known[self.name][0] is not parts:
             _known[self.name] = parts, layers_of(parts, self.size, self.key_of)
         return list(_known[self.name][1])
-
-    def adapter_parameters(self, header: Header, rank: int, conv_rank: int, unet: bool, text_encoder: bool) -> int:
-        """Trained values of a LoRA: `rank` for what is linear or a 1x1 convolution, `conv_rank` for the 3x3 ones; the
-        residual blocks are trained only where that is not 0."""
-        total = 0
-        for layer in self.layers(header):
-            if not (unet if layer.part == "unet" else text_encoder) or (layer.residual and not conv_rank):
-                continue
-            outputs, inputs, *kernel = layer.shape
-            area = kernel[0] * kernel[1] if kernel else 1
-            total += (conv_rank if area > 1 else rank) * (inputs * area + outputs)
-        return total
