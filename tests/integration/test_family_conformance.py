@@ -24,7 +24,8 @@ from trainer.contract import catalog
 from trainer.contract.events import Resumed, Sampled, StepDone
 from trainer.contract.families import of, recognise
 from trainer.contract.rundir import RunDir
-from trainer.networks.lora import LoRA, merge_into
+from trainer.networks.applied import merge_into
+from trainer.networks.lora import LoRA
 from trainer.noise.process import Tables, add_noise, target
 from trainer.parts import BatchFacts, LoadPlan, ModelFiles
 from trainer.run import resolve
