@@ -3,6 +3,7 @@ presets are taken from the list of what is there, new files get a cleaned name i
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -16,12 +17,16 @@ from gui.toml_text import put_help
 from gui.values import number_text
 from trainer.contract.importers.adapter import from_metadata
 from trainer.contract.importers.base import Imported
+from trainer.contract.importers.read import OWN, read_text
 from trainer.contract.machine import machine_file
 from trainer.contract.preset import describe_rule, dumps, load, loads, value_at, with_paths
 from trainer.contract.problems import Problem, Problems
 from trainer.contract.rundir import slug, write_whole
 from trainer.contract.settings import BY_PATH, ITEMS, Preset, Rule
 from trainer.contract.share import shareable
+
+KINDS = ("toml", "json", "metadata")
+"""What the page may send of a file: the text of a .toml or .json, or a LoRA's metadata as JSON."""
 
 LARGEST_BYTES = 1_000_000
 """A preset file beyond this is none."""
@@ -137,14 +142,15 @@ def _numbered(path: Path, number: int) -> str:
 
 
 def read_dropped(name: str, kind: str, text: str, context: Context) -> Imported:
-    """What was dropped on the page: the `text` of a preset (`kind` "toml"), or the metadata of an adapter file as JSON
-    ("metadata"). A relative path leads to what ships where there is that, and stays as it is elsewhere. Problems for
-    whatever is wrong."""
-    if len(text) > LARGEST_BYTES * (1 if kind == "toml" else 8):
+    """What was dropped on the page: the `text` of a preset or of sd-scripts' settings (`kind` "toml"), of a preset of
+    kohya_ss or OneTrainer ("json"), or the metadata of an adapter file as JSON ("metadata"). A relative path of our own
+    presets leads to what ships where there is that, and stays as it is elsewhere. Problems for whatever is wrong."""
+    if len(text) > LARGEST_BYTES * (8 if kind == "metadata" else 1):
         raise Problems([Problem("preset", f"{name} is too large for a preset", "drop a .toml preset")])
+    if kind == "json":
+        return read_text(text, name)
     if kind == "toml":
-        shipped = context.root / "presets"
-        return Imported(with_paths(loads(text.removeprefix("\ufeff")), lambda path, found: _shipped(found, shipped)))
+        return _from_toml(text.removeprefix("\ufeff"), name, context)
     try:
         metadata = json.loads(text)
     except (ValueError, RecursionError):
@@ -156,6 +162,19 @@ def read_dropped(name: str, kind: str, text: str, context: Context) -> Imported:
         why = f"{name} says nothing of how it was trained"
         raise Problems([Problem("preset", why, "drop a LoRA of sd-scripts or Loratory, or a .toml preset")])
     return imported
+
+
+def _from_toml(text: str, name: str, context: Context) -> Imported:
+    """A preset of ours, whose faults are told, or else settings of sd-scripts."""
+    try:
+        shipped = context.root / "presets"
+        return Imported(with_paths(loads(text), lambda path, found: _shipped(found, shipped)))
+    except Problems:
+        with contextlib.suppress(Problems):
+            imported = read_text(text, name)
+            if imported.kind != OWN:
+                return imported
+        raise
 
 
 def _shipped(text: str, folder: Path) -> str:

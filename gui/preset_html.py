@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from gui import library, text
+from gui import import_html, library, text
 from gui.context import Context
 from gui.fixes import field_id
 from trainer.contract.importers.base import Imported
@@ -15,8 +15,10 @@ from trainer.contract.settings import ITEMS, Preset, Rule
 from trainer.report.words import escape
 
 DROP = (
-    '<label class="drop">Drop a .toml preset or a LoRA .safetensors here, or click to choose one'
-    '<input type="file" accept=".toml,.safetensors" aria-label="A preset or LoRA file"></label>'
+    '<label class="drop">Drop settings here, or click to choose: a preset, a kohya_ss .json, an sd-scripts .toml, a '
+    'OneTrainer .json, or a LoRA to train like it<input type="file" multiple accept=".toml,.json,.safetensors" '
+    'aria-label="Settings or LoRA files"></label>'
+    '<button type="button" class="drop-folder">or choose a whole folder of them</button>'
 )
 
 TO_THE_FORM = f'<p><button type="button" class="jump" data-jump="{field_id("model.path")}">Go to the form</button></p>'
@@ -93,6 +95,7 @@ def offered(title: str, now: Preset, imported: Imported, command: str = "") -> s
         head
         + (f'<ul class="bad">{warned}</ul>' if warned else "")
         + (f"<ul>{notes}</ul>" if notes else "")
+        + import_html.report(imported)
         + told
         + f'<div class="scroll">{table(rows, ("Setting", "Now", "Then"))}</div>'
         + (f"<details><summary>Not known here: {len(imported.left)}</summary><ul>{left}</ul></details>" if left else "")

@@ -1,15 +1,19 @@
-"""The tab of the presets: load, save, share, drop. What a load would change is shown before."""
+"""The tab of the presets: load, save, share, drop, settings from and for other programs. What a load would change is
+shown before."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import gradio as gr
 
-from gui import library, preset_html, text
+from gui import import_html, importing, library, preset_html, text
 from gui.context import Context
-from gui.session import Draft, resolved
+from gui.engine import exporting
+from gui.importing import Row
+from gui.session import Draft, resolved, user_folder
 from gui.shared import QUIET, Shared
 from gui.tabs.train import Train
 from trainer.contract.importers.base import Imported
@@ -21,6 +25,7 @@ from trainer.contract.share import shareable
 
 _SHELF = "window.loratory.shelf(element, trigger); /* 'click' */"
 _DROP = "window.loratory.presetDrop(element, trigger); /* 'drop' */"
+_SAID = "window.loratory.presetSaid(element, trigger); /* 'pick' */"
 
 Offer = tuple[str, Preset]
 """Title and preset of what would be loaded."""
@@ -29,7 +34,7 @@ Offer = tuple[str, Preset]
 def build(shared: Shared) -> None:
     """Lay the tab out and wire it."""
     context, train = shared.context, shared.train
-    offer = gr.State(None)
+    offer, files = gr.State(None), gr.State(())
     with gr.Row(elem_id="presets"):
         with gr.Column(scale=6, elem_classes="sheet", min_width=300):
             gr.HTML("<h3>Load a preset: every value of the form is replaced</h3>", js_on_load=None)
@@ -40,11 +45,12 @@ def build(shared: Shared) -> None:
                     load = gr.Button("Load it", variant="primary", visible=False, elem_id="preset-load", min_width=90)
                     cancel = gr.Button("Cancel", visible=False, elem_id="preset-cancel", min_width=90)
                     defaults = gr.Button("Start from the defaults", elem_id="preset-defaults", min_width=160)
+                    keep = gr.Button("Keep all as presets", visible=False, elem_id="preset-keep", min_width=150)
                     back = gr.Button("Put back what was there", visible=False, elem_id="preset-back", min_width=160)
                 said = gr.HTML(
                     text.paragraph("Choose a preset: what it would change is shown here before it does."),
                     elem_id="preset-said",
-                    js_on_load="window.loratory.presetSaid(element);",
+                    js_on_load=_SAID,
                 )
                 drop = gr.HTML(preset_html.DROP, elem_id="preset-drop", js_on_load=_DROP)
             with gr.Column(elem_classes="sheet"):
@@ -55,12 +61,15 @@ def build(shared: Shared) -> None:
                     replace = gr.Button("Replace it", variant="stop", visible=False, elem_id="preset-replace")
                     download = gr.Button("Download", elem_id="preset-download", min_width=90)
                     share = gr.Button("Share", elem_id="preset-share", min_width=90)
+                    export = gr.Button("Export for sd-scripts", elem_id="preset-export", min_width=160)
                 kept = gr.HTML("", elem_id="preset-kept", js_on_load=None)
                 file = gr.HTML("", html_template="", elem_id="preset-file", elem_classes="no-show", js_on_load=None)
     tab = _Tab(context, train)
-    offered = [said, offer, load, cancel, shelf]
+    offered = [said, offer, load, cancel, shelf, files, keep]
     shelf.click(tab.pick, train.draft, offered, **QUIET)
     drop.drop(tab.dropped, train.draft, offered, **QUIET)  # type: ignore[attr-defined]
+    said.pick(tab.shown, [train.draft, files], offered, **QUIET)  # type: ignore[attr-defined]
+    keep.click(tab.keep, files, offered, **QUIET)
     defaults.click(tab.defaults, train.draft, offered, **QUIET)
     cancel.click(tab.cancel, None, offered, **QUIET)
     loaded = [said, back, offer, load, cancel, *train.loaded]
@@ -74,6 +83,8 @@ def build(shared: Shared) -> None:
     script = "given => { window.loratory.download(given); }"
     for button, private in ((download, True), (share, False)):
         button.click(_sender(tab, name, private), inputs, [kept, file], **QUIET).then(None, file, js=script, **QUIET)
+    sent = export.click(lambda values: tab.export(values), inputs, [kept, file], **QUIET)
+    sent.then(None, file, js=script, **QUIET)
 
 
 def _sender(tab: _Tab, name: gr.Textbox, private: bool) -> Any:
@@ -106,17 +117,58 @@ class _Tab:
     def _deleted(self, key: str) -> list[Any]:
         place = library.delete(self.context, key)
         told = text.paragraph(f"Moved to {place}: move it back by hand where you want it again.", "good")
-        return [told, None, _HIDDEN, _HIDDEN, preset_html.shelf(self.context)]
+        return [told, None, _HIDDEN, _HIDDEN, preset_html.shelf(self.context), (), _HIDDEN]
 
     def dropped(self, draft: Draft, event: gr.EventData) -> list[Any]:
         """Offer what a file says that was dropped on the page."""
-        name, kind, written = (str(event._data.get(key, "")) for key in ("name", "kind", "text"))
+        if event._data.get("kind") == "files":
+            return self._table([self._row(file) for file in event._data.get("files") or []])
+        row = self._row(event._data)
+        if row.imported is None:
+            return self._refused(text.problem_list(row.faults, f"{row.file} cannot be loaded"))
+        return self._offered(draft, row.file, row.imported)
+
+    def _row(self, sent: Mapping[str, Any]) -> Row:
+        """What one file says; the page sends its name, what it is, and its text."""
+        name, kind, written = (str(sent.get(key, "")) for key in ("name", "kind", "text"))
         try:
-            if kind not in ("toml", "metadata"):
+            if kind not in library.KINDS:
                 raise Problems([Problem("preset", f"{name} cannot be read: {written}", "drop another file")])
-            return self._offered(draft, name, library.read_dropped(name, kind, written, self.context))
+            return Row(name, library.read_dropped(name, kind, written, self.context))
         except Problems as error:
-            return self._refused(text.problem_list(error.problems, f"{name} cannot be loaded"))
+            return Row(name, faults=error.problems)
+
+    def _table(self, rows: list[Row]) -> list[Any]:
+        """Several files at once: what becomes of each."""
+        if not rows:
+            return self._refused(text.paragraph("No settings file is among them: .toml, .json or .safetensors.", "bad"))
+        targets = importing.targets(rows, user_folder(self.context))
+        told = import_html.folder(rows, targets)
+        return [told, None, _HIDDEN, _SEEN, gr.skip(), tuple(rows), _SEEN if targets else _HIDDEN]
+
+    def shown(self, draft: Draft, files: tuple[Row, ...], event: gr.EventData) -> list[Any]:
+        """Offer one file of the table; the others stay to be kept."""
+        number = event._data.get("file")
+        row = files[number] if isinstance(number, int) and 0 <= number < len(files) else None
+        if row is None or row.imported is None:
+            return [gr.skip()] * 7
+        told, *rest = self._offered(draft, row.file, row.imported)[:5]
+        targets = importing.targets(files, user_folder(self.context))
+        return [told + import_html.folder(files, targets), *rest, gr.skip(), gr.skip()]
+
+    def keep(self, files: tuple[Row, ...]) -> list[Any]:
+        """Write a preset of each file of the table; what is there already stays as it is."""
+        targets = importing.targets(files, user_folder(self.context))
+        there = [path for path in targets.values() if path.exists()]
+        try:
+            for row in files:
+                if row.imported is not None and targets[row.file] not in there:
+                    importing.write(row.imported, targets[row.file])
+        except Problems as error:
+            return self._refused(text.problem_list(error.problems, "Not all were written"))
+        written = [path for path in targets.values() if path not in there]
+        shelf = preset_html.shelf(self.context)
+        return [import_html.kept(written, there), None, _HIDDEN, _HIDDEN, shelf, (), _HIDDEN]
 
     def defaults(self, draft: Draft) -> list[Any]:
         """Offer every field as a fresh page has it."""
@@ -125,10 +177,10 @@ class _Tab:
     def _offered(self, draft: Draft, title: str, imported: Imported, command: str = "") -> list[Any]:
         draft.open_again(self.context)
         told = preset_html.offered(title, draft.preset, imported, command)
-        return [told, (title, imported.preset), _SEEN, _SEEN, gr.skip()]
+        return [told, (title, imported.preset), _SEEN, _SEEN, gr.skip(), (), _HIDDEN]
 
     def _refused(self, told: str) -> list[Any]:
-        return [told, None, _HIDDEN, _HIDDEN, gr.skip()]
+        return [told, None, _HIDDEN, _HIDDEN, gr.skip(), (), _HIDDEN]
 
     def cancel(self) -> list[Any]:
         """Leave the form as it is."""
@@ -180,3 +232,13 @@ class _Tab:
             return [told, json.dumps({"name": file, "text": dumps(full)})]
         told = preset_html.shared(file, library.stripped(full))
         return [told, json.dumps({"name": file, "text": dumps(shareable(full))})]
+
+    def export(self, values: dict[Any, Any]) -> list[Any]:
+        """The form as sd-scripts' two files for the browser to keep, with the command that trains with them, and what
+        that program cannot do."""
+        try:
+            full = self._full(values, "")
+            files, told = exporting.for_download(full)
+        except Problems as error:
+            return [text.problem_list(error.problems, "Nothing to export yet"), ""]
+        return [told, json.dumps([{"name": name, "text": written} for name, written in files])]

@@ -119,12 +119,13 @@
 
   function download(json) {
     if (!json) return;
-    const { name, text } = JSON.parse(json);
-    const link = make("a");
-    link.href = URL.createObjectURL(new Blob([text], { type: "application/toml" }));
-    link.download = name;
-    link.click();
-    setTimeout(() => URL.revokeObjectURL(link.href), 5000);
+    [JSON.parse(json)].flat().forEach(({ name, text }) => {
+      const link = make("a");
+      link.href = URL.createObjectURL(new Blob([text], { type: "application/toml" }));
+      link.download = name;
+      link.click();
+      setTimeout(() => URL.revokeObjectURL(link.href), 5000);
+    });
   }
 
   window.loratory = {

@@ -1,8 +1,9 @@
-/* The presets: filtering the gallery, and taking in a dropped file. A file stays in the browser: of a preset its text is
-   read, of a LoRA the header alone, whatever its size. */
+/* The presets: filtering the gallery, and taking in dropped files or a folder of them. A file stays in the browser: of
+   settings the text is read, of a LoRA the header alone, whatever its size. */
 (() => {
   "use strict";
-  const LARGEST_TEXT = 1e6, LARGEST_HEADER = 1e8, LARGEST_METADATA = 8e6;
+  const LARGEST_TEXT = 1e6, LARGEST_HEADER = 1e8, LARGEST_METADATA = 8e6, MOST_FILES = 500, LARGEST_TOGETHER = 2e7;
+  const SETTINGS = /\.(toml|json|safetensors)$/i;
 
   async function read(file) {
     if (/\.safetensors$/i.test(file.name)) {
@@ -14,33 +15,88 @@
       return { name: file.name, kind: "metadata", text };
     }
     if (file.size > LARGEST_TEXT) throw new Error("it is too large for a preset");
-    return { name: file.name, kind: "toml", text: new TextDecoder("utf-8", { fatal: true }).decode(await file.arrayBuffer()) };
+    const kind = /\.json$/i.test(file.name) ? "json" : "toml";
+    return { name: file.name, kind, text: new TextDecoder("utf-8", { fatal: true }).decode(await file.arrayBuffer()) };
+  }
+
+  /* Each file in the form in which it is sent; what cannot be read is sent as that. */
+  async function readAny(file, path) {
+    try {
+      return { ...(await read(file)), name: path || file.name };
+    } catch (error) {
+      return { name: path || file.name, kind: "broken", text: String(error.message || error) };
+    }
+  }
+
+  /* The files of a dropped folder and of those in it, with their path. */
+  async function filesOf(entry, depth = 0) {
+    if (entry.isFile) return [await new Promise((done, fail) => entry.file(done, fail))].map((file) => [file, entry.fullPath.replace(/^\//, "")]);
+    if (depth > 1) return [];
+    const reader = entry.createReader(), found = [];
+    for (;;) {
+      const some = await new Promise((done, fail) => reader.readEntries(done, fail));
+      if (!some.length) break;
+      for (const each of some) found.push(...(await filesOf(each, depth + 1)));
+    }
+    return found;
   }
 
   function presetDrop(element, trigger) {
     const zone = element.querySelector(".drop"), input = element.querySelector("input[type=file]");
-    const take = async (file) => {
-      if (!file) return;
-      try {
-        trigger("drop", await read(file));
-      } catch (error) {
-        trigger("drop", { name: file.name, kind: "broken", text: String(error.message || error) });
-      }
+    const take = async (files) => {
+      if (files.length === 1) trigger("drop", await readAny(files[0][0]));
+      else if (files.length) await takeAll(files);
       input.value = "";
     };
-    input.addEventListener("change", () => take(input.files[0]));
+    async function takeAll(files) {
+      const fit = files.filter(([file]) => SETTINGS.test(file.name)).slice(0, MOST_FILES), sent = [];
+      let together = 0;
+      for (const [file, path] of fit) {
+        const one = await readAny(file, path);
+        together += one.text.length;
+        sent.push(together > LARGEST_TOGETHER ? { name: one.name, kind: "broken", text: "too much at once: drop fewer files" } : one);
+      }
+      trigger("drop", { name: "files", kind: "files", files: sent });
+    }
+    const named = (files) => [...files].map((file) => [file, file.webkitRelativePath || file.name]);
+    input.addEventListener("change", () => take(named(input.files)));
+    element.querySelector(".drop-folder").addEventListener("click", () => {
+      const folder = document.createElement("input");
+      folder.type = "file";
+      folder.webkitdirectory = true;
+      folder.addEventListener("change", () => takeAll(named(folder.files)));
+      folder.click();
+    });
     zone.addEventListener("dragover", (event) => { event.preventDefault(); zone.classList.add("over"); });
     zone.addEventListener("dragleave", () => zone.classList.remove("over"));
     zone.addEventListener("drop", (event) => {
       event.preventDefault();
       zone.classList.remove("over");
-      take(event.dataTransfer.files[0]);
+      const entries = [...event.dataTransfer.items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
+      if (!entries.some((entry) => entry.isDirectory)) { take(named(event.dataTransfer.files)); return; }
+      Promise.all(entries.map((entry) => filesOf(entry))).then((found) => takeAll(found.flat()));
     });
   }
 
   /* What a card's button brings stands beside the gallery, on a narrow screen far below it: it is brought into sight. */
   let asked = false;
-  function presetSaid(element) {
+  function presetSaid(element, trigger) {
+    const look = (section) => {
+      const fate = section.querySelector("[data-fate][aria-pressed=true]")?.dataset.fate || "all";
+      const words = section.querySelector("input[type=search]").value.toLowerCase();
+      section.querySelectorAll("tbody tr").forEach((row) => {
+        row.hidden = !((fate === "all" || row.dataset.fate === fate) && row.textContent.toLowerCase().includes(words));
+      });
+    };
+    element.addEventListener("input", (event) => { if (event.target.closest(".fates")) look(event.target.closest(".fates")); });
+    element.addEventListener("click", (event) => {
+      const filter = event.target.closest(".fate-filters button"), file = event.target.closest("[data-file]");
+      if (filter) {
+        filter.parentElement.querySelectorAll("button").forEach((each) => each.setAttribute("aria-pressed", String(each === filter)));
+        look(filter.closest(".fates"));
+      }
+      if (file) trigger("pick", { file: Number(file.dataset.file) });
+    });
     new MutationObserver(() => {
       if (!asked) return;
       asked = false;
