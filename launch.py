@@ -37,7 +37,8 @@ def first_process(argv):
         print("\nInterrupted. Starting again completes the installation.", file=sys.stderr)
         return commandline.STOPPED
     alone = options.preset is None and options.test is None and commandline.of_a_run(options) is None
-    alone = alone and options.tool is None and not commandline.of_the_queue(options)
+    alone = alone and options.tool is None and options.import_ is None
+    alone = alone and not commandline.of_the_queue(options)
     if options.update and alone:
         print("Loratory is up to date. Start it with: python launch.py")
         return commandline.DONE
@@ -94,6 +95,10 @@ def second_process(argv):
         from gui import tool_command
 
         return tool_command.main(options)
+    if options.import_ is not None:
+        from gui import exchange
+
+        return exchange.bring_in(options)
     of_a_run = commandline.of_a_run(options)
     if options.preset is None and of_a_run is None:
         from gui import app

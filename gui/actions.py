@@ -30,8 +30,8 @@ class Now:
 
     @property
     def trains(self) -> bool:
-        """Whether it makes an adapter; a preflight only measures."""
-        return self.state.kind == "training"
+        """Whether our own trainer makes an adapter: a preflight only measures, another program can only be stopped."""
+        return self.state.kind == "training" and not self.state.engine
 
     @property
     def open(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import json
 import os
 import re
 import threading
@@ -12,26 +13,28 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from gui import jobs, models
+from gui import jobs, models, processes
 from gui.context import Context
+from gui.engine import checkout
 from gui.security import PICTURES
 from trainer.contract.machine import Machine, load_machine, save_machine
 from trainer.contract.problems import Problem, Problems
 from trainer.report.words import size
 
-Kind = Literal["folder", "folders", "number"]
+Kind = Literal["folder", "folders", "file", "number"]
 
 
 @dataclass(frozen=True)
 class Row:
     """One setting of the machine file. `written`: the page or the trainer writes there, so it may be a folder that does
-    not exist yet. `later`: when a change counts, where that is not at once."""
+    not exist yet. `optional`: it may be left empty. `later`: when a change counts, where that is not at once."""
 
     name: str
     label: str
     help: str
     kind: Kind = "folder"
     written: bool = False
+    optional: bool = False
     later: str = ""
 
 
@@ -73,11 +76,29 @@ ROWS: tuple[Row, ...] = (
         "number",
         later="A change counts from the next run.",
     ),
+    Row(
+        "sd_scripts",
+        "Your own sd-scripts",
+        "The folder of sd-scripts, or of kohya_ss with sd-scripts in it. Once it is named, Start can train with it "
+        "instead of Loratory's own trainer: the same form, the same run folder, its code.",
+        optional=True,
+    ),
+    Row(
+        "sd_scripts_python",
+        "Its Python",
+        "The Python of its virtual environment, where that is not the one in the folder or beside it: "
+        "venv/bin/python, or venv\\Scripts\\python.exe on Windows.",
+        "file",
+        optional=True,
+    ),
 )
 BY_NAME = {row.name: row for row in ROWS}
 
 CACHE_PARTS = ("latents", "masks", "text", "prints", "looks", "held-out", "thumbnails", "hashes.json")
 """What lies in a cache folder of ours."""
+
+ANSWER_S = 30.0
+"""How long another Python may take to say which packages it has."""
 
 _SAVING = threading.Lock()
 
@@ -107,6 +128,8 @@ def check(name: str, text: str, context: Context) -> Said:
         return Said(False, "a path cannot hold this character")
     path = Path(context.root, os.path.expanduser(text))
     try:
+        if row.kind == "file":
+            return _program(path)
         return _folder(row, path, context)
     except (OSError, ValueError) as error:
         return Said(False, f"cannot be looked at: {getattr(error, 'strerror', None) or error}")
@@ -118,6 +141,14 @@ def _number(text: str) -> Said:
     except ValueError:
         return Said(False, "write a number of gigabytes, such as 20")
     return Said(True) if 0 < value < 1e6 else Said(False, "write a number above 0; 20 is usual")
+
+
+def _program(path: Path) -> Said:
+    if path.is_dir():
+        return Said(False, "this is a folder: name the program in it")
+    if not path.is_file():
+        return Said(False, "there is no such file")
+    return Said(True) if os.access(path, os.X_OK) else Said(False, "this file may not be run: check its rights")
 
 
 def _folder(row: Row, path: Path, context: Context) -> Said:
@@ -175,7 +206,40 @@ def _captioners(path: Path) -> str:
     return f"{count} models found"
 
 
-_FINDERS = {"models": _models, "folders": _pictures, "captioners": _captioners}
+def _scripts(path: Path) -> str:
+    folder = checkout.scripts_folder(path)
+    if folder is None:
+        raise OSError("there is no sd-scripts in it: name the folder that holds train_network.py")
+    python = (
+        ""
+        if checkout.own_python(folder)
+        else ". No virtual environment is in it or beside it: its Python has to be named below"
+    )
+    told = checkout.Checkout(folder, folder, checkout.version(folder), checkout.commit(folder)).told
+    return f"sd-scripts {told}{python}"
+
+
+def engine_facts(context: Context) -> list[str]:
+    """What the sd-scripts of this computer is, line by line; its Python is asked for its packages. Problems where the
+    page may not start it, where there is none, or where it does not answer."""
+    if not context.local:
+        raise Problems([Problem("sd-scripts", "other computers can open this page: no program is started here")])
+    found = checkout.found(context.machine)
+    names = (*checkout.NEEDED, *checkout.OTHERS)
+    try:
+        there = json.loads(processes.answer_of([str(found.python), "-c", checkout.VERSIONS, *names], ANSWER_S))
+    except (OSError, ValueError) as error:
+        raise Problems([Problem("Its Python", f"{found.python} does not answer: {error}")]) from None
+    told = [f"sd-scripts {found.told} in {found.folder}", f"LoRA trainers: {', '.join(found.scripts)}"]
+    told.append(", ".join(f"{name} {version}" for name, version in there.items()))
+    missing = [name for name in checkout.NEEDED if name not in there]
+    told += [f"Not installed there, and needed: {', '.join(missing)}"] if missing else ["It can be used."]
+    if "tensorboard" not in there:
+        told.append("tensorboard is not installed there: the loss is then that of its progress bar, a moving average")
+    return told
+
+
+_FINDERS = {"models": _models, "folders": _pictures, "captioners": _captioners, "sd_scripts": _scripts}
 
 
 def shown(machine: Machine) -> dict[str, Any]:
@@ -183,7 +247,7 @@ def shown(machine: Machine) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for row in ROWS:
         value = getattr(machine, row.name)
-        values[row.name] = [str(path) for path in value] if row.kind == "folders" else str(value)
+        values[row.name] = [str(path) for path in value] if row.kind == "folders" else str(value or "")
     return values | {"cache_limit_gb": f"{machine.cache_limit_gb:g}"}
 
 
@@ -214,7 +278,7 @@ def save(name: str, values: list[str], context: Context) -> None:
         for value in given:
             if value not in kept and not (said := check(name, value, context)).ok:
                 raise Problems([Problem(row.label, f"{value}: {said.text}")])
-        if row.kind != "folders" and not given:
+        if row.kind != "folders" and not given and not row.optional:
             raise Problems([Problem(row.label, "this cannot be empty")])
         machine = replace(machine, **{name: _value(row, given, context)})
         try:
@@ -227,6 +291,8 @@ def save(name: str, values: list[str], context: Context) -> None:
 def _value(row: Row, given: list[str], context: Context) -> Any:
     if row.kind == "number":
         return float(given[0].replace(",", "."))
+    if row.optional:  # a virtual environment's Python is a link to the system's: it stays one
+        return Path(os.path.abspath(Path(context.root, os.path.expanduser(given[0])))) if given else None
     paths = tuple(dict.fromkeys(Path(context.root, os.path.expanduser(text)).resolve() for text in given))
     return paths if row.kind == "folders" else paths[0]
 

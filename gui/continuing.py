@@ -80,6 +80,9 @@ def _refuse(run: RunDir, state: RunState, step: int) -> None:
         raise Problems([Problem("run", f"{run.id} is still at work", "stop it first, or let it go on")])
     if state.kind != "training":
         raise Problems([Problem("run", f"{run.id} cannot go on: it is a {state.kind}", "start it anew")])
+    if state.engine:
+        why = f"{run.id} cannot go on: {state.engine} trained it"
+        raise Problems([Problem("run", why, "start a new run, with network.start to begin with its adapter")])
     if state.cause == DISCARDED:
         raise Problems([Problem("run", f"{run.id} cannot go on: it was {DISCARDED}", "start a new run")])
     if state.state == "done" and not step:

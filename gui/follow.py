@@ -37,6 +37,7 @@ class Asker:
         self._run, self._view, self._told = run, view, 0
         self.interrupts = Interrupts(self._stop, lambda: None)
         self._unreachable = False
+        self._engine = run.read_state().engine
 
     def _stop(self) -> None:
         try:
@@ -51,6 +52,8 @@ class Asker:
             return False
         if count > 0 and self._told == 0:
             asked = "Stopping after the step in hand; everything is saved. Again to end at once."
+            if self._engine:
+                asked = f"Asking {self._engine} to end; what it has saved stays. Again to end it at once."
             self._view.say(FOLDER_GONE + "Again to end it at once." if self._unreachable else asked)
             self._told = 1
         if count > self._told:
@@ -168,7 +171,8 @@ def _tell_results(run: RunDir, state: RunState, seen: list[Event]) -> None:
     if state.exit_code == EXIT_STOPPED:
         freed = ": everything is saved and the device is free" if state.state == "paused" else ""
         tell(f"{state.state.capitalize()} after step {state.step} of {state.total_steps}{freed}.")
-        tell(f'To go on: python launch.py --resume "{run.path}"')
+        if not state.engine:
+            tell(f'To go on: python launch.py --resume "{run.path}"')
     saved = [event for event in seen if isinstance(event, Saved)]
     files = {event.file: event for event in saved if event.what in ADAPTERS}
     for name, event in sorted(files.items(), key=lambda pair: ADAPTERS.index(pair[1].what)):

@@ -24,6 +24,7 @@ from trainer.report.report import write as write_report
 
 from . import jobs
 from .console import tell
+from .engine import starting as engine
 from .follow import follow
 
 
@@ -31,10 +32,22 @@ def main(options: Namespace) -> int:
     """`--preset`: train and wait. Returns the trainer's exit code; 2 or 3 for what is wrong before the start."""
     with told_on_stderr() as outcome:
         preset, _ = checked(options)
-        run = jobs.start(preset, runs=_runs(options))
+        if options.engine:
+            run = _by_another(preset, options)
+        else:
+            run = jobs.start(preset, runs=_runs(options))
         tell(f"Run folder: {run.path}")
         return follow(run)
     return outcome[0]
+
+
+def _by_another(preset: Preset, options: Namespace) -> RunDir:
+    """Start the run with `--engine`'s trainer; where all that it cannot do may be left out, how to is told too."""
+    try:
+        return engine.start(preset, load_machine(jobs.ROOT), runs=_runs(options), leave_out=options.leave_out)
+    except engine.Refused as refused:
+        hint = Problem("--leave-out", "goes on without these", "nothing else changes")
+        raise Problems([*refused.problems, *([hint] if refused.harmless else [])]) from None
 
 
 def check(options: Namespace) -> int:
@@ -70,10 +83,18 @@ def prove_resume(options: Namespace) -> int:
     return outcome[0]
 
 
+def export(options: Namespace) -> int:
+    """`--export`: the preset's settings as another program's files."""
+    from .exchange import export as write
+
+    return write(options)
+
+
 WITH_PRESET: dict[str, Callable[[Namespace], int]] = {
     "check": check,
     "preflight": preflight,
     "prove_resume": prove_resume,
+    "export": export,
 }
 """Option that goes with `--preset` -> what is done instead of training."""
 

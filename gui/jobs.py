@@ -25,7 +25,7 @@ from .processes import alive, kill, launch
 __all__ = [
     "AT_WORK", "DISCARDED", "ROOT", "Devices", "alive", "ask", "begin", "command", "cores", "default_runs",
     "devices", "discard", "environment", "extend", "find", "kill", "launch", "look_ahead", "resolve",
-    "resume", "running", "start", "start_task", "threads",
+    "resume", "running", "start", "start_task", "threads", "unwritable",
 ]  # fmt: skip
 
 
@@ -57,7 +57,7 @@ def start(
         run = RunDir.create(folder.resolve(), "-".join(words))
         begin(run, resolved, kind, asked)
     except OSError as error:
-        raise _unwritable(folder, error) from None
+        raise unwritable(folder, error) from None
     return run
 
 
@@ -84,11 +84,12 @@ def start_task(task: Task, name: str, runs: Path | None = None) -> RunDir:
         run.update_state(kind=tasks.kind_of(task))
         launch(run, command(run, chosen, threads(alone, chosen)), environment(alone, chosen))
     except OSError as error:
-        raise _unwritable(folder, error) from None
+        raise unwritable(folder, error) from None
     return run
 
 
-def _unwritable(folder: Path, error: OSError) -> Problems:
+def unwritable(folder: Path, error: OSError) -> Problems:
+    """Why no run folder could be made."""
     fix = "choose another folder with --runs, or make room or rights there"
     return Problems([Problem("runs", f"the run folder in {folder} cannot be written: {error}", fix)])
 
@@ -115,8 +116,11 @@ def ask(run: RunDir, what: Request, text: str = "") -> None:
     Problems where the run is not at work: a request that nobody reads would be found by whoever resumes it."""
     state = run.current_state()
     if state.state not in AT_WORK:
-        fix = _WHAT_NOW[state.state].format(run.id)
+        fix = "its files are in its folder" if state.engine else _WHAT_NOW[state.state].format(run.id)
         raise Problems([Problem("run", f"{run.id} is not at work: {_why_not(state)}", fix)])
+    if state.engine and what != "stop":
+        why = f"{run.id} is trained by {state.engine}, which can only be stopped"
+        raise Problems([Problem("run", why, "what it saves and draws, and how often, is set before the start")])
     run.request(what, text)
 
 

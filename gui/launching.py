@@ -62,7 +62,11 @@ def cores() -> int:
 def command(run: RunDir, chosen: Devices, threads: int) -> list[str]:
     """The argument list. Every option that accelerate would otherwise guess or warn about is given, and a configuration
     of our own, so that none of the computer's counts."""
-    accelerate = [sys.executable, "-m", LAUNCHER, "--quiet"]
+    return [*launcher(Path(sys.executable), chosen, threads), "-m", "trainer", str(run.path)]
+
+
+def launcher(python: Path, chosen: Devices, threads: int) -> list[str]:
+    """The beginning of an argument list: accelerate's launcher in the environment of this Python."""
     options = {
         "--config_file": str(ROOT / "trainer" / "accelerate.yaml"),
         "--num_processes": str(chosen.processes),
@@ -78,7 +82,7 @@ def command(run: RunDir, chosen: Devices, threads: int) -> list[str]:
         words.append("--multi_gpu")
     elif chosen.kind == "cpu":
         words.append("--cpu")
-    return [*accelerate, *words, "-m", "trainer", str(run.path)]
+    return [str(python), "-m", LAUNCHER, "--quiet", *words]
 
 
 def environment(preset: Preset, chosen: Devices, environ: Mapping[str, str] = os.environ) -> dict[str, str]:

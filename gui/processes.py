@@ -1,4 +1,5 @@
-"""The processes of a run: started, found, ended; and the queue's worker. No other place of the page starts a process.
+"""The processes of a run: started, found, ended; the queue's worker; another trainer's processes, with their words read
+through a pipe. No other place of the page starts a process.
 
 Each is in a session of its own, so that closing the page or the terminal never reaches it.
 """
@@ -7,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -60,6 +62,60 @@ def start_worker(argv: list[str], log: Path) -> int:
         )
     _workers.append(worker)
     return worker.pid
+
+
+Piped = subprocess.Popen[bytes]
+"""A program that says everything into one pipe."""
+
+
+def start_piped(argv: list[str], folder: Path, environ: Mapping[str, str]) -> Piped:
+    """Start another program in a session of its own, with all that it says in one pipe."""
+    return subprocess.Popen(
+        argv,
+        cwd=folder,
+        env=dict(environ),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        **_own_session(),
+    )
+
+
+def answer_of(argv: list[str], seconds: float) -> str:
+    """What a short-lived program prints. OSError where it cannot be started, is not done in time or fails."""
+    try:
+        done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=seconds, check=False)
+    except subprocess.TimeoutExpired:
+        raise OSError(f"no answer within {seconds:.0f} seconds") from None
+    if done.returncode:
+        said = done.stderr.decode("utf-8", errors="replace").strip().splitlines()
+        raise OSError(said[-1] if said else f"it ended with code {done.returncode}")
+    return done.stdout.decode("utf-8", errors="replace")
+
+
+def end(process: Piped, seconds: float) -> None:
+    """End a program of `start_piped` with all below it: asked to first, the innermost before its launcher, which would
+    leave it behind; ended after `seconds`."""
+    family = [*reversed(_below_pid(process.pid)), *_of_pid(process.pid)]
+    for one in family:
+        with contextlib.suppress(psutil.Error, OSError, ValueError):
+            one.send_signal(getattr(signal, "CTRL_BREAK_EVENT", signal.SIGINT))
+    _, left = psutil.wait_procs(family, timeout=seconds)
+    for one in [*left, *_below_pid(process.pid)]:
+        with contextlib.suppress(psutil.Error):
+            one.kill()
+    psutil.wait_procs(left, timeout=5)
+
+
+def _of_pid(pid: int) -> list[psutil.Process]:
+    try:
+        return [psutil.Process(pid)]
+    except psutil.Error:
+        return []
+
+
+def _below_pid(pid: int) -> list[psutil.Process]:
+    return [child for process in _of_pid(pid) for child in _below(process)]
 
 
 def _own_session() -> dict[str, Any]:

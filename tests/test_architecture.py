@@ -83,6 +83,8 @@ def test_imports_point_downwards(path: Path) -> None:
 @pytest.mark.parametrize("path", sorted(ROOT.glob("gui/**/*.py")), ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_the_page_imports_only_torch_free_rooms(path: Path) -> None:
     allowed = ("trainer.contract", "trainer.plan", "trainer.report", "trainer.install")
+    if path.name == "runner.py":
+        allowed += ("trainer.awake",)  # torch-free: another trainer's runs keep the computer awake too
     wrong = [m for m in imports(path) if m.startswith("trainer.") and not m.startswith(allowed)]
     assert not wrong, f"{path.name} imports {wrong}"
 

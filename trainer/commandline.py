@@ -15,8 +15,11 @@ from typing import NoReturn
 OF_A_RUN = ("stop", "pause", "save", "sample", "resume", "discard", "report")
 """Options that name a run and do something with it."""
 
-INSTEAD = ("check", "preflight", "prove_resume")
+INSTEAD = ("check", "preflight", "prove_resume", "export")
 """Options that go with --preset and do something else than train."""
+
+ENGINES = ("sd-scripts",)
+"""Other programs of the user's that a preset can be trained with or written for."""
 
 EXTRAS = ("taggers", "wandb", "xformers")
 """Groups of optional packages in pyproject.toml that a user may ask for."""
@@ -33,6 +36,9 @@ examples:
   python launch.py --preset my.toml --set network.rank=8 training.seed=7 --name try-2
   python launch.py --preset my.toml --check                   what would be trained, without training
   python launch.py --preset my.toml --preflight               whether it can learn, before hours are spent
+  python launch.py --import my_kohya_preset.json              make a preset of it, and say what became of each key
+  python launch.py --preset my.toml --export sd-scripts       write its config.toml and dataset.toml
+  python launch.py --preset my.toml --engine sd-scripts       train it with your own sd-scripts
   python launch.py --pause latest                             free the GPU; --resume latest goes on exactly
   python launch.py --resume latest                            go on with the newest run, from its last full state
   python launch.py --tool resize my.safetensors --rank 8      a LoRA at another rank
@@ -88,6 +94,16 @@ def build_parser() -> argparse.ArgumentParser:
         action="store_true",
         help="train 8 steps twice, once left alone and once interrupted and resumed, and compare every bit",
     )
+    train.add_argument(
+        "--engine",
+        choices=ENGINES,
+        help="train with your own sd-scripts instead, which presets/user/machine.toml names (sd_scripts)",
+    )
+    train.add_argument(
+        "--leave-out",
+        action="store_true",
+        help="with --engine or --export: go on without what the other program cannot do, where that is harmless",
+    )
     train.add_argument("--name", help="name of the adapter and the run")
     train.add_argument(
         "--queue",
@@ -98,6 +114,26 @@ def build_parser() -> argparse.ArgumentParser:
     )
     train.add_argument(
         "--queue-hold", action="store_true", help="let the queue start nothing more; --queue lets it go on"
+    )
+    exchange = parser.add_argument_group("settings from and for other programs")
+    exchange.add_argument(
+        "--import",
+        dest="import_",
+        metavar="PATH",
+        type=_named,
+        help="make a preset of a kohya_ss .json, an sd-scripts .toml, a OneTrainer .json or a LoRA file; of a folder, "
+        "one of each file in it. Says what was taken over, changed, carried along and left out",
+    )
+    exchange.add_argument(
+        "--export",
+        metavar="PROGRAM",
+        choices=ENGINES,
+        help="with --preset: write the settings for sd-scripts, and print the command that trains with them",
+    )
+    exchange.add_argument(
+        "--out",
+        metavar="PATH",
+        help="where --import (default: presets/user) and --export (default: a folder called after the preset) write",
     )
     of_a_run = parser.add_argument_group(
         "a run that is there", "RUN is its folder, its name, the beginning of it, or latest."
@@ -167,19 +203,25 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     """
     parser = build_parser()
     options = parser.parse_args(list(argv))
-    actions = [name for name in ("preset", "queue", *OF_A_RUN, "tool", "test") if getattr(options, name) is not None]
+    named = ("preset", "queue", "import_", *OF_A_RUN, "tool", "test")
+    actions = [name.rstrip("_") for name in named if getattr(options, name) is not None]
     actions += ["queue-hold"] if options.queue_hold else []
     if len(actions) > 1:
         parser.error(f"--{actions[0]} and --{actions[1]} cannot be used together")
     if options.preset is None:
-        for name in (*INSTEAD, "name"):
+        for name in (*INSTEAD, "engine", "name"):
             if getattr(options, name) and not (name == "name" and len(options.queue or ()) == 1):
                 parser.error(f"--{name.replace('_', '-')} needs --preset FILE")
         if options.set and options.resume is None and not options.queue:
             parser.error("--set needs --preset FILE, --queue FILE or --resume RUN")
+    if options.out and options.import_ is None and options.export is None:
+        parser.error("--out needs --import PATH or --export PROGRAM")
+    if options.leave_out and options.engine is None and options.export is None:
+        parser.error("--leave-out needs --engine or --export")
     if options.prompt and options.sample is None:
         parser.error("--prompt needs --sample RUN")
     instead = [f"--{name.replace('_', '-')}" for name in INSTEAD if getattr(options, name)]
+    instead += ["--engine"] if instead and options.engine else []
     if len(instead) > 1:
         parser.error(f"{instead[0]} and {instead[1]} cannot be used together")
     if options.help == "":
@@ -207,6 +249,12 @@ def _change(text: str) -> str:
     path, equals, _ = text.partition("=")
     if not equals or not re.fullmatch(r"[A-Za-z_][\w-]*(\.[\w-]+)+", path.strip()):
         raise argparse.ArgumentTypeError(f"{text!r} is not of the form section.key=value")
+    return text
+
+
+def _named(text: str) -> str:
+    if not text.strip():
+        raise argparse.ArgumentTypeError("it names nothing")
     return text
 
 

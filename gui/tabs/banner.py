@@ -47,9 +47,14 @@ def area() -> gr.HTML:
 def text(runs: Path, rows: Sequence[Row]) -> str:
     """What is said of these runs."""
     at_work = sum(row.state.state in jobs.AT_WORK for row in rows)
-    ended = [row for row in rows if row.state.state == "interrupted" and row.state.kind == "training"]
+    ended = [row for row in rows if row.state.state == "interrupted" and _could_go_on(row)]
     said = "".join(_ended(RunDir(runs / row.id), row) for row in ended[:SHOWN])
     return f'{said}<span data-running="{at_work}" hidden></span>'
+
+
+def _could_go_on(row: Row) -> bool:
+    """Another program's run is only shown: it cannot be gone on with."""
+    return row.state.kind == "training" and not row.state.engine
 
 
 def _ended(run: RunDir, row: Row) -> str:

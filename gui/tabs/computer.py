@@ -44,6 +44,9 @@ def build(shared: Shared) -> None:
         answer = _tried(lambda: computer.empty_cache(context)) if empty else {"ok": True, "text": ""}
         return answer | {"now": computer.cache_line(context)}
 
+    def computer_engine(_: Any) -> dict[str, Any]:
+        return _tried(lambda: "\n".join(computer.engine_facts(context)))
+
     with gr.Row(elem_id="computer-tab"):
         with gr.Column(scale=7, elem_classes="sheet", min_width=300):
             gr.HTML("<h3>Folders of this computer</h3>", js_on_load=None)
@@ -54,7 +57,7 @@ def build(shared: Shared) -> None:
                 js_on_load=_LOAD,
                 elem_id="computer-form",
                 apply_default_css=False,
-                server_functions=[computer_state, computer_check, computer_save, computer_cache],
+                server_functions=[computer_state, computer_check, computer_save, computer_cache, computer_engine],
             )
         with gr.Column(scale=4, elem_classes="sheet", min_width=280):
             told = gr.HTML(elem_id="computer-facts", js_on_load=None, apply_default_css=False)

@@ -13,7 +13,7 @@ from gui.context import Context
 from gui.live import live
 from gui.session import Draft, prepare, recall, resolved
 from gui.shared import QUIET, TOLD, Shared
-from gui.tabs import captions_choice, model_field, plan_card, queue, toml_editor
+from gui.tabs import captions_choice, engine, model_field, plan_card, queue, toml_editor
 from gui.tabs.beside import Beside
 from trainer.contract.problems import Problems
 from trainer.contract.rundir import Kind, RunDir
@@ -66,7 +66,7 @@ def build(shared: Shared) -> None:
             fields = form.build(beside.places())
             model_field.build(shared, fields["model.path"])
         with gr.Column(elem_id="right", scale=4):
-            right = _right_column()
+            right = _right_column(context)
     train = Train(
         fields=fields,
         draft=draft,
@@ -83,7 +83,7 @@ def build(shared: Shared) -> None:
     _wire_changes(right["live"], train, context)
     _wire_captions(right["live"], train, shared)
     _wire_check(train, right, context)
-    _wire_start(train, right["anyway"], shared)
+    _wire_start(train, right, shared)
     queue.wire_add(right["queue"], train, shared)
     shared.form = train
 
@@ -101,7 +101,7 @@ watch('value', () => window.loratory.live(props.value));
 """Show what the server says of the fields, and hand on what buttons ask for."""
 
 
-def _right_column() -> dict[str, Any]:
+def _right_column(context: Context) -> dict[str, Any]:
     parts: dict[str, Any] = {}
     with gr.Column(elem_classes="sheet", elem_id="start-card"):
         gr.HTML('<h2><span class="way">3</span> Start</h2>', elem_id="start-title", js_on_load=None)
@@ -110,7 +110,8 @@ def _right_column() -> dict[str, Any]:
             parts["queue"] = queue.add_button()
             parts["check"] = gr.Button("Check", elem_id="check", scale=1, min_width=60)
             parts["preflight"] = gr.Button("Preflight", elem_id="preflight", scale=1, min_width=80)
-        parts["anyway"] = queue.anyway_button()
+        parts["anyway"], parts["without"] = queue.anyway_button(), engine.without_button()
+        parts["engine"] = engine.choice(context)
         gr.HTML('<div id="blocked" role="status"></div>', elem_id="blocked-line", js_on_load=None)
         parts["result"] = gr.HTML("", elem_id="result", js_on_load=_RESULT)
     parts["plan"] = plan_card.build()
@@ -224,39 +225,46 @@ def _wire_check(train: Train, right: Mapping[str, Any], context: Context) -> Non
     right["check"].click(check, train.everything(), [right["result"], *train.said], api_visibility="private")
 
 
-def _wire_start(train: Train, anyway: gr.Button, shared: Shared) -> None:
-    """Let Start launch the run and show it in the Runs tab, and ask first where its device is at work; Preflight
-    likewise, with a run that tries the recipe for a minute and keeps no adapter."""
+def _wire_start(train: Train, right: Mapping[str, Any], shared: Shared) -> None:
+    """Let Start launch the run and show it in the Runs tab, and ask first where its device is at work or another
+    program, if one is chosen, cannot do all of it; Preflight likewise, with a run of our own trainer that tries the
+    recipe for a minute and keeps no adapter."""
     context = shared.context
 
-    def launcher(kind: Kind, asks: bool = False) -> Callable[..., list[Any]]:
+    def launcher(kind: Kind, asks: bool = False, leave_out: bool = False) -> Callable[..., list[Any]]:
         def start(values: dict[Any, Any]) -> list[Any]:
             draft: Draft = values[train.draft]
+            other = engine.chosen(values, right["engine"])
             try:
                 preset = prepare(draft, train.shown(values), context)
                 if asks and (question := queue.asks_first(preset, context)):
                     return [question, gr.skip(), gr.skip(), *train.say(draft)]
-                run = jobs.start(preset, runs=context.runs, kind=kind)
+                if other:
+                    run = engine.start(preset, context, leave_out)
+                else:
+                    run = jobs.start(preset, runs=context.runs, kind=kind)
             except Problems as error:
-                return [text.problem_list(error.problems), gr.skip(), gr.skip(), *train.say(draft)]
+                return [engine.told(error), gr.skip(), gr.skip(), *train.say(draft)]
             beside = queue.beside(preset, context, run.id) if kind == "preflight" else []
-            said = _started(run, beside, kind)
+            said = _started(run, beside, kind, engine.command(run, other, leave_out))
             return [said, run.id, gr.Tabs(selected="runs"), *train.say(draft)]
 
         return start
 
     outputs = [train.result, shared.chosen, shared.tabs, *train.said]
-    train.start.click(launcher("training", asks=True), train.everything(), outputs, api_visibility="private")
-    anyway.click(launcher("training"), train.everything(), outputs, api_visibility="private")
+    inputs = {*train.everything(), right["engine"]}
+    train.start.click(launcher("training", asks=True), inputs, outputs, api_visibility="private")
+    right["anyway"].click(launcher("training"), inputs, outputs, api_visibility="private")
+    right["without"].click(launcher("training", leave_out=True), inputs, outputs, api_visibility="private")
     train.preflight.click(launcher("preflight"), train.everything(), outputs, api_visibility="private")
 
 
-def _started(run: RunDir, beside: Sequence[str], kind: Kind) -> str:
+def _started(run: RunDir, beside: Sequence[str], kind: Kind, command: str) -> str:
     """`beside`: runs at work on the same device, where nobody was asked about them."""
     shared = text.paragraph(f"At work on the same device: {', '.join(beside)}.", "bad") if beside else ""
     said = text.paragraph(f"Started {run.id}. The same without the page:", "good")
     option = "" if kind == "training" else f" --{kind}"
-    return shared + said + text.command(f'python launch.py --preset "{run.preset}"{option}')
+    return shared + said + text.command(command + option)
 
 
 def restored(train: Train, context: Context) -> Callable[[], list[Any]]:

@@ -134,6 +134,24 @@
       server.computer_cache(false).then(draw);
     }
 
+    /* Its Python is started to say what it has: on a click alone, and what is saved, not what is typed. */
+    function engineLine(node) {
+      const line = make("div", "computer-size"), said = make("div", "computer-engine");
+      said.setAttribute("role", "status");
+      said.setAttribute("translate", "no");
+      if (!open) return;
+      const ask = button("Check what is there", async () => {
+        ask.disabled = true;
+        said.textContent = "…";
+        const answer = await server.computer_engine(null);
+        said.classList.toggle("bad", !answer.ok);
+        said.replaceChildren(...answer.text.split("\n").map((text) => make("p", "", text)));
+        ask.disabled = false;
+      });
+      line.append(ask);
+      node.append(line, said);
+    }
+
     async function draw() {
       const state = await server.computer_state(null);
       open = state.open;
@@ -142,6 +160,7 @@
       state.rows.forEach((row, number) => {
         if (row.name === "models" && open) suggest(blocks[number], row, state.suggestions);
         if (row.name === "cache") cacheLine(blocks[number]);
+        if (row.name === "sd_scripts_python") engineLine(blocks[number]);
       });
     }
     draw();

@@ -26,7 +26,8 @@ class Machine:
     `cache_limit_gb` (10^9 bytes) large. `folders`: further folders whose pictures the page may show, browse and write
     captions in. `datasets`: where images go that are uploaded to the page. `models`: folders of checkpoints, or whole
     installations of ComfyUI, A1111 or Forge, which also take finished adapters. `captioners`: folders of captioning
-    models."""
+    models. `sd_scripts`: the user's own checkout of sd-scripts; `sd_scripts_python`: the Python that runs it, None for
+    that of its virtual environment."""
 
     runs: Path
     cache: Path
@@ -35,6 +36,8 @@ class Machine:
     datasets: Path = Path("datasets")
     models: tuple[Path, ...] = ()
     captioners: tuple[Path, ...] = ()
+    sd_scripts: Path | None = None
+    sd_scripts_python: Path | None = None
 
 
 _COMMENTS = {
@@ -45,9 +48,12 @@ _COMMENTS = {
     "datasets": "where images go that are uploaded to the page",
     "models": "folders of checkpoints, or whole installations of ComfyUI, A1111 or Forge",
     "captioners": "folders of captioning models",
+    "sd_scripts": "your own checkout of sd-scripts, which can train the same presets; empty: none",
+    "sd_scripts_python": "the Python that runs it; empty: that of its virtual environment",
 }
 
 _LISTS = ("folders", "models", "captioners")
+_OPTIONAL = ("sd_scripts", "sd_scripts_python")
 
 
 def machine_file(root: Path) -> Path:
@@ -74,11 +80,17 @@ def load_machine(root: Path) -> Machine:
         cache_limit_gb=float(values.get("cache_limit_gb", Machine.cache_limit_gb)),
         datasets=_path(values.get("datasets", "datasets"), root),
         **{name: tuple(_path(folder, root) for folder in values.get(name, [])) for name in _LISTS},  # type: ignore[arg-type]
+        **{name: _program(values.get(name, ""), root) for name in _OPTIONAL},  # type: ignore[arg-type]
     )
 
 
 def _path(text: str, root: Path) -> Path:
     return (root / Path(text).expanduser()).resolve()
+
+
+def _program(text: str, root: Path) -> Path | None:
+    """As `_path`, but a link stays one: a virtual environment's Python is a link to the system's."""
+    return Path(os.path.abspath(root / Path(text.strip()).expanduser())) if text.strip() else None
 
 
 def _problems(values: dict[str, Any], file: Path) -> list[Problem]:
@@ -87,6 +99,7 @@ def _problems(values: dict[str, Any], file: Path) -> list[Problem]:
         "cache": (str,),
         "datasets": (str,),
         "cache_limit_gb": (int, float),
+        **dict.fromkeys(_OPTIONAL, (str,)),
     }
     known = [f.name for f in fields(Machine)]
     found = [
@@ -120,6 +133,7 @@ def save_machine(root: Path, machine: Machine) -> None:
         "cache_limit_gb": machine.cache_limit_gb,
         "datasets": str(machine.datasets),
         **{name: [str(folder) for folder in getattr(machine, name)] for name in _LISTS},
+        **{name: str(getattr(machine, name) or "") for name in _OPTIONAL},
     }
     for name, value in values.items():
         if name not in document:

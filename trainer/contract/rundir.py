@@ -121,7 +121,7 @@ class Whole:
 class RunState:
     """What `run.json` holds. `pid` with `process_started` names the trainer's process beyond doubt. `kind`: what the
     trainer is to do, with the folder's preset or its task (`trainer/contract/tasks.py`). `worked_s`: seconds at work
-    before it was last gone on with."""
+    before it was last gone on with. `engine`: the other program that trains, "" for our own trainer."""
 
     name: str
     kind: Kind = "training"
@@ -141,6 +141,7 @@ class RunState:
     adapter: str = ""
     versions: dict[str, str] = field(default_factory=dict)
     preset_title: str = ""
+    engine: str = ""
 
     def text(self) -> str:
         """As it stands in the file."""

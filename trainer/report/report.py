@@ -130,10 +130,12 @@ def _repeat(told: Told) -> str:
     """The recipe as a file, and the last pictures in other programs."""
     parts = []
     if told.preset is not None:
+        told_by = "The same images, seed, device and versions give the same adapter."
+        if told.state.engine:
+            told_by = f"It was trained by {told.state.engine}: Loratory draws other noise, so the adapter will differ."
         said = (
             "Save this as a .toml file, name your own model and image folders in it, and train it: "
-            "<code>python launch.py --preset file.toml</code>. The same images, seed, device and versions give "
-            "the same adapter."
+            f"<code>python launch.py --preset file.toml</code>. {escape(told_by)}"
         )
         parts.append(f"<p>{said}</p>" + folded("The preset", f"<pre>{escape(recipe_text(told.preset))}</pre>"))
     last = pictures.pictures(told.view.samples[-1]) if told.view.samples else []
