@@ -84,7 +84,7 @@ def _looks(plan: Plan) -> Fact:
     repeats = {plan.images[index].repeats for index in learnt}
     images, looks = len(learnt), round(plan.looks_at(learnt))
     if plan.preset.dataset.balance == "weights":
-        counted = f"{count_of(images, 'image')} shown {looks:,} times per epoch, by the folders' weights"
+        counted = f"{count_of(looks, 'look')} per epoch at {count_of(images, 'image')}, by the folders' weights"
     elif len(repeats) == 1:
         counted = f"{images:,} x {count_of(repeats.pop(), 'repeat')} = {looks:,} per epoch"
     else:

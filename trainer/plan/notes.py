@@ -40,8 +40,8 @@ def _regularisation(plan: Plan) -> list[str]:
     looks, others = plan.looks_at(kept), plan.looks_at(plan.learnt)
     if looks > others:
         told.append(
-            f"Regularisation images are shown {round(looks):,} times an epoch, those that are to be learnt only "
-            f"{round(others):,} times: most of the training goes into what the model knows already."
+            f"Regularisation images get {count_of(round(looks), 'look')} an epoch, those that are to be learnt only "
+            f"{round(others):,}: most of the training goes into what the model knows already."
         )
     if dataset.regularisation_weight == 0:
         told.append(

@@ -110,7 +110,7 @@ def test_an_epoch_is_as_long_as_before_and_divided_by_the_weights(tmp_path: Path
         for row in (0, 1):
             counts = [seen[i] for i in plan.train if plan.images[i].folder == row]
             assert max(counts) - min(counts) <= 1
-    assert any(fact.value.startswith("19 images shown 26 times per epoch") for fact in facts(plan))
+    assert any(fact.value.startswith("26 looks per epoch at 19 images") for fact in facts(plan))
     listed = next(fact.more for fact in facts(plan) if fact.name == "Images")
     assert [line.partition(": ")[2] for line in listed] == [
         "7, weight 3, 20 looks an epoch",

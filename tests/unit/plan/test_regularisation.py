@@ -88,7 +88,7 @@ def test_their_weight_is_a_factor_and_the_divisor_stays_all_looks(rows: list[dic
 
 def test_more_of_them_than_of_the_subject_is_told(rows: list[dict[str, Any]]) -> None:
     rows[1]["repeats"] = 5
-    assert any("shown 100 times an epoch" in note and "only 80 times" in note for note in plan_of(rows).notes)
+    assert any("get 100 looks an epoch" in note and "only 80:" in note for note in plan_of(rows).notes)
     assert not any("most of the training" in note for note in plan_of(rows[:1]).notes)
 
 
