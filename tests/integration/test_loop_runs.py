@@ -124,6 +124,30 @@ def test_min_snr_and_noise_offset_have_an_effect(train_here: Train) -> None:
     assert not same_bits(plain, train_here({"noise.noise_offset": 0.1}))
 
 
+EVERY_NOISE = {
+    "noise.loss": "huber",
+    "noise.huber_schedule": "exponential",
+    "noise.debiased": True,
+    "noise.v_like": 0.1,
+    "noise.noise_offset": 0.1,
+    "noise.noise_offset_random": True,
+    "noise.adaptive_noise_scale": 0.05,
+    "noise.perturbation": 0.1,
+    "noise.perturbation_random": True,
+    "noise.timesteps": "logit normal",
+    "noise.timestep_min": 100,
+}
+
+
+@pytest.mark.parametrize("noise", [EVERY_NOISE, {"noise.multires_iterations": 6}], ids=["all", "multires"])
+def test_noise_is_drawn_for_each_look_whatever_its_batch(train_here: Train, noise: dict[str, Any]) -> None:
+    whole = train_here({**PLAIN, **noise, "training.batch_size": 16})
+    split = train_here({**PLAIN, **noise, "training.batch_size": 5, "training.accumulate": 4})
+    losses = [[event.loss for event in of_kind(run, StepDone)] for run in (whole, split)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+    assert largest_difference(whole, split) < 1e-4
+
+
 def test_clipping_limits_the_first_step_of_sgd(train_here: Train) -> None:
     settings = {"optimizer.name": "SGD", "training.length": "1 step", "optimizer.learning_rate": 1.0}
     settings |= {"optimizer.weight_decay": 0.0, "schedule.warmup": 0, "optimizer.max_grad_norm": 1e-3}

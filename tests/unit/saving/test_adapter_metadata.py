@@ -130,6 +130,31 @@ def test_step_and_epoch_of_a_save_in_between(plan: Plan) -> None:
         assert (saved["ss_steps"], saved["ss_epoch"]) == (str(step), epoch)
 
 
+def test_the_noise_is_told_as_sd_scripts_tells_it(plan: Plan) -> None:
+    noise = {"noise_offset": 0.1, "noise_offset_random": True, "adaptive_noise_scale": 0.02, "perturbation": 0.3}
+    noise |= {"loss": "huber", "huber_c": 0.2, "huber_schedule": "snr", "huber_scale": 2.0, "debiased": True}
+    chosen = plan_of(plan.images[0].path.parent, **{f"noise.{name}": value for name, value in noise.items()})
+    told = adapter_metadata(chosen, default_family(), facts())
+    expected = {
+        "noise_offset": "0.1",
+        "noise_offset_random_strength": "True",
+        "adaptive_noise_scale": "0.02",
+        "ip_noise_gamma": "0.3",
+        "ip_noise_gamma_random_strength": "False",
+        "multires_noise_iterations": "None",
+        "multires_noise_discount": "0.3",
+        "debiased_estimation": "True",
+        "loss_type": "huber",
+        "huber_c": "0.2",
+        "huber_schedule": "snr",
+        "huber_scale": "2.0",
+    }
+    assert {name: told[f"ss_{name}"] for name in expected} == expected
+    layers = plan_of(plan.images[0].path.parent, **{"noise.multires_iterations": 6, "noise.multires_discount": 0.2})
+    told = adapter_metadata(layers, default_family(), facts())
+    assert (told["ss_multires_noise_iterations"], told["ss_multires_noise_discount"]) == ("6", "0.2")
+
+
 def test_an_optimizer_reads_like_kohyas() -> None:
     import torch
 
