@@ -55,6 +55,28 @@ SDXL_UNET: dict[str, Any] = {
 
 UNETS = {"sd15": SD15_UNET, "sdxl": SDXL_UNET}
 
+
+def _encoder(width: int, layers: int, act: str, **more: Any) -> dict[str, Any]:
+    sizes = {
+        "hidden_size": width,
+        "intermediate_size": 4 * width,
+        "num_attention_heads": 2,
+        "num_hidden_layers": layers,
+    }
+    words = {"vocab_size": 604, "bos_token_id": 602, "eos_token_id": 603, "pad_token_id": 603}
+    return {**sizes, **words, "hidden_act": act, "max_position_embeddings": 77, **more}
+
+
+ENCODERS: dict[str, dict[str, dict[str, Any]]] = {
+    "sd15": {"te1": _encoder(24, 3, "quick_gelu")},
+    "sdxl": {"te1": _encoder(10, 12, "quick_gelu"), "te2": _encoder(14, 3, "gelu", projection_dim=16)},
+}
+"""The text encoders, in narrow; SDXL's first has all its layers, since sd-scripts takes its eleventh by number."""
+
+CAPTIONS = ("a blue circle on a green background", "zorb badge")
+IDS = ((602, 320, 596, 594, 519, 320, 590, 599, 603), (602, 89, 78, 81, 321, 598, 67, 70, 324, 603))
+"""What the tokenizer of the demo model makes of them."""
+
 LATENT = (4, 16, 8)
 TOKENS, TEXT, POOLED = 5, 24, 16
 SIZES = (("original", (900, 1400), (512, 700)), ("corner", (24, 0), (0, 160)), ("target", (1024, 768), (1024, 768)))
@@ -89,22 +111,34 @@ def adapter(shapes: Mapping[str, Iterable[int]]) -> dict[str, Tensor]:
     return {name: _weight(name, tuple(shape)) * (0.3 if "lora_up" in name else 1.0) for name, shape in shapes.items()}
 
 
-def projected(gradients: Mapping[str, Tensor]) -> dict[str, tuple[float, float]]:
-    """Of each adapted layer: its gradient along one direction and its norm. The direction is normal with deviation 1,
-    so that what two gradients differ by shows in full size."""
+def text_weights(part: str, shapes: Mapping[str, Iterable[int]]) -> dict[str, Tensor]:
+    """A text encoder's tensors by the names that transformers has for them, with or without `text_model.`."""
+    return {name: _weight(f"{part}.{name.removeprefix('text_model.')}", tuple(sides)) for name, sides in shapes.items()}
+
+
+def cases(kind: str) -> tuple[Case, ...]:
+    """Those of a kind of model."""
+    return tuple(case for case in CASES if case.only in ("", kind))
+
+
+def projected(trained: Mapping[str, Tensor]) -> dict[str, tuple[float, float]]:
+    """Of each adapted layer: its gradient along one direction and its norm; 0 for a layer that took no part. The
+    direction is normal with deviation 1, so that what two gradients differ by shows in full size."""
     found: dict[str, list[float]] = {}
-    for name, gradient in gradients.items():
+    for name, value in trained.items():
         row = found.setdefault(name.split(".")[0], [0.0, 0.0])
-        values64 = gradient.detach().double()
-        row[0] += float((values64 * values("along " + name, gradient.shape).double()).sum())
-        row[1] += float(values64.square().sum())
+        if value.grad is not None:
+            gradient = value.grad.double()
+            row[0] += float((gradient * values("along " + name, gradient.shape).double()).sum())
+            row[1] += float(gradient.square().sum())
     return {key: (along, square**0.5) for key, (along, square) in sorted(found.items())}
 
 
 @dataclass(frozen=True)
 class Case:
     """One step. `theirs`: arguments of sd-scripts; `ours`: settings of the noise section. `timesteps`: one an image.
-    `mask`: the loss is weighed place by place. `close`: how far losses may be apart, relative to them."""
+    `mask`: the loss is weighed place by place. `close`: how far losses may be apart, relative to them.
+    `words`: the captions go through the text encoders, whose adapters learn too. `only`: of one kind of model."""
 
     name: str
     theirs: Mapping[str, Any] = field(default_factory=dict)
@@ -114,6 +148,9 @@ class Case:
     timesteps: tuple[int, ...] = (37, 811)
     mask: bool = False
     close: float = 1e-5
+    words: bool = False
+    clip_skip: int = 1
+    only: str = ""
 
     @property
     def batch(self) -> int:
@@ -128,6 +165,11 @@ class Case:
     def text(self) -> Tensor:
         """What the captions became [B, T, D]."""
         return values("text", (2, TOKENS, TEXT))[: self.batch]
+
+    def ids(self, pad: int = 603) -> Tensor:
+        """The captions' tokens [B, 1, 77]."""
+        rows = [[*row, *[pad] * (77 - len(row))] for row in IDS[: self.batch]]
+        return torch.tensor(rows)[:, None]
 
     def pooled(self) -> Tensor:
         """SDXL's second kind of it [B, D]."""
@@ -217,6 +259,15 @@ CASES: tuple[Case, ...] = (
         },
         {"loss": "huber", "huber_schedule": "snr", "min_snr_gamma": 5.0, "noise_offset": 0.05, "perturbation": 0.1},
         mask=True,
+    ),
+    Case("captions", words=True),
+    Case(
+        "captions, clip skip 2",
+        {"clip_skip": 2, "loss_type": "l1"},
+        {"loss": "l1"},
+        words=True,
+        clip_skip=2,
+        only="sd15",
     ),
     Case("v", prediction="v"),
     Case("v, min-snr 5", {"min_snr_gamma": 5.0}, {"min_snr_gamma": 5.0}, "v"),

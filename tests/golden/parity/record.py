@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -111,34 +112,51 @@ def sdxl_unet() -> torch.nn.Module:
     return unet
 
 
-def network_on(unet: torch.nn.Module) -> Any:
-    """Their LoRA on all layers of the U-Net, with values that are not zero."""
+def encoders_of(kind: str) -> list[Any]:
+    """The text encoders, of transformers' classes, as sd-scripts has them."""
+    from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
+
+    found = []
+    for part, config in given.ENCODERS[kind].items():
+        encoder = (CLIPTextModel if part == "te1" else CLIPTextModelWithProjection)(CLIPTextConfig(**config)).eval()
+        shapes = {name: value.shape for name, value in encoder.state_dict().items()}
+        encoder.load_state_dict(given.text_weights(part, shapes))
+        found.append(encoder.requires_grad_(False))
+    return found
+
+
+def network_on(unet: torch.nn.Module, encoders: list[Any]) -> Any:
+    """Their LoRA on all layers of the U-Net and the encoders, with values that are not zero."""
     import networks.lora as lora
 
     sizes = {"conv_dim": str(given.CONV_RANK), "conv_alpha": str(given.CONV_ALPHA)}
-    network = lora.create_network(1.0, given.RANK, given.ALPHA, None, [], unet, **sizes)
-    network.apply_to([], unet, False, True)
+    network = lora.create_network(1.0, given.RANK, given.ALPHA, None, encoders, unet, **sizes)
+    network.apply_to(encoders, unet, True, True)
     shapes = {name: value.shape for name, value in network.state_dict().items() if not name.endswith("alpha")}
     network.load_state_dict(given.adapter(shapes), strict=False)
-    network.prepare_grad_etc(None, unet)
+    network.prepare_grad_etc(encoders, unet)
     return network
 
 
 def sd15_batch(case: given.Case) -> dict[str, Any]:
     """What their loader would give."""
-    return {"text_encoder_outputs_list": [case.text()]}
+    return {"input_ids_list": [case.ids()]} if case.words else {"text_encoder_outputs_list": [case.text()]}
 
 
 def sdxl_batch(case: given.Case) -> dict[str, Any]:
     """The same for SDXL: what two encoders say, the pooled text, and sizes."""
     names = {"original": "original_sizes_hw", "corner": "crop_top_lefts", "target": "target_sizes_hw"}
     sizes = {names[name]: rows for name, rows in case.sizes().items()}
+    if case.words:  # the second encoder's texts are filled with token 0
+        return {"input_ids_list": [case.ids(), case.ids(pad=0)], **sizes}
     text = case.text()
     return {"text_encoder_outputs_list": [text[..., :10], text[..., 10:], case.pooled()], **sizes}
 
 
-def step(trainer: Any, case: given.Case, unet: Any, network: Any, batch: dict[str, Any]) -> tuple[Tensor, dict]:
-    """One step of theirs: the loss of each image, and the gradients of the mean."""
+def step(
+    trainer: Any, case: given.Case, unet: Any, encoders: list[Any], network: Any, batch: dict[str, Any]
+) -> tuple[Tensor, dict]:
+    """One step of theirs: the loss of each image, and the adapter's values with the gradients of the mean."""
     from accelerate import Accelerator
 
     args = trainer.arguments()
@@ -163,22 +181,25 @@ def step(trainer: Any, case: given.Case, unet: Any, network: Any, batch: dict[st
     scheduler = trainer.get_noise_scheduler(args, accelerator.device)
     float32 = torch.float32
     with given_numbers(case.timesteps):
-        nothing = {"vae": None, "text_encoding_strategy": None, "tokenize_strategy": None}
+        tokenizer = SimpleNamespace(eos_token_id=603, model_max_length=77, pad_token_id=603)
+        strategy = SimpleNamespace(tokenizer=tokenizer, tokenizer1=tokenizer, tokenizer2=tokenizer)
         loss = trainer.process_batch(
             batch,
-            [],
+            encoders,
             unet,
             network,
+            None,
             noise_scheduler=scheduler,
             vae_dtype=float32,
             weight_dtype=float32,
             accelerator=accelerator,
             args=args,
-            train_text_encoder=False,
-            **nothing,
+            text_encoding_strategy=trainer.get_text_encoding_strategy(args),
+            tokenize_strategy=strategy,
+            train_text_encoder=case.words,
         )
     loss.backward()
-    return kept[0].detach(), {name: value.grad for name, value in network.named_parameters()}
+    return kept[0].detach(), dict(network.named_parameters())
 
 
 def sd15() -> tuple[Any, torch.nn.Module, Callable[[given.Case], dict[str, Any]]]:
@@ -209,19 +230,21 @@ FAMILIES = {"sd15": sd15, "sdxl": sdxl}
 def record(family: str, checkout: Path) -> None:
     """Write `<family>.safetensors` and `<family>.json`."""
     trainer, unet, batch_of = FAMILIES[family]()
-    network = network_on(unet)
+    encoders = encoders_of(family)
+    network = network_on(unet, encoders)
     unet.requires_grad_(False)
     tensors: dict[str, Tensor] = {}
     layers: list[str] = []
-    for place, case in enumerate(given.CASES):
-        losses, gradients = step(trainer, case, unet, network, batch_of(case))
-        rows = given.projected(gradients)
+    for place, case in enumerate(given.cases(family)):
+        losses, values = step(trainer, case, unet, encoders, network, batch_of(case))
+        rows = given.projected(values)
         layers = list(rows)
         tensors[f"{case.name}.loss"] = losses.float()
         tensors[f"{case.name}.gradient"] = torch.tensor(list(rows.values()), dtype=torch.float32)
         if place == 0:
-            whole = [name for name in gradients if name.split(".")[0] in layers[:: max(len(layers) // FULL, 1)][:FULL]]
-            tensors |= {f"{case.name}.whole.{name}": gradients[name].contiguous() for name in whole}
+            own = [name for name in layers if name.startswith("lora_unet")]
+            whole = [name for name in values if name.split(".")[0] in own[:: max(len(own) // FULL, 1)][:FULL]]
+            tensors |= {f"{case.name}.whole.{name}": values[name].grad.contiguous() for name in whole}
         print(f"{case.name}: {losses.tolist()}")
     save_file(tensors, HERE / f"{family}.safetensors")
     commit = subprocess.run(["git", "-C", str(checkout), "rev-parse", "HEAD"], capture_output=True, text=True)
