@@ -50,7 +50,6 @@ def _dataset(full: Preset) -> Words:
         _if(dataset.crop == "random", "random crops"),
         _if(dataset.rotate, f"turned up to {dataset.rotate:g}°"),
         _if(dataset.jitter, "colour jitter"),
-        {"none": "", "alpha": "masked by alpha"}.get(dataset.masks, "masked"),
         _if(dataset.masks != "none", f"masks: {dataset.masks}"),
         _if(dataset.balance == "weights", "balanced by weights"),
     ]
