@@ -51,12 +51,20 @@ def told(full: Preset, family: Family, layers: Sequence[Layer]) -> dict[str, Any
 
 
 def _counts(network: Network, family: Family, layers: Sequence[Layer]) -> list[int]:
-    counts = [0] * len(family.blocks)
-    for layer in layers:
-        block = family.block_of(layer.key)
-        if block >= 0 and (trains_residual(network) or not layer.residual):
-            counts[block] += 1
-    return counts
+    """Layers of each block; an edit seldom changes them, and counting takes longer than all else here."""
+    names = tuple(layer.key for layer in layers if trains_residual(network) or not layer.residual)
+    key = (family.name, hash(names))
+    if key not in _KNOWN:
+        counts = [0] * (len(family.blocks) + 1)  # the last for what is in no block, which is -1
+        for name in names:
+            counts[family.block_of(name)] += 1
+        if len(_KNOWN) > 16:
+            _KNOWN.clear()
+        _KNOWN[key] = counts[:-1]
+    return _KNOWN[key]
+
+
+_KNOWN: dict[tuple[str, int], list[int]] = {}
 
 
 def _listed(network: Network, what: str, count: int) -> dict[str, Any]:
