@@ -14,7 +14,6 @@ from trainer.contract import catalog, families, tasks
 from trainer.contract.events import Sampled, read
 from trainer.contract.problems import Problem, Problems
 from trainer.contract.rundir import RunDir
-from trainer.contract.settings import Preset
 from trainer.contract.tasks import Generating
 from trainer.report.view import RunView
 
@@ -94,21 +93,37 @@ def defaults(run: RunDir) -> dict[str, Any]:
 
 def usual() -> dict[str, Any]:
     """What the form holds before a run is chosen."""
-    known = families.default_family().defaults
-    side = str(families.default_family().base_resolution)
     return {
         "model": "",
         "vae": "",
         "prompts": "",
         "negative": "",
         "seed": "42",
-        "width": side,
-        "height": side,
-        "steps": str(known.get("sampling.steps", 25)),
-        "guidance": f"{known.get('sampling.guidance', 7):g}",
-        "sampler": Preset().sampling.sampler,
+        **_usual_of(families.default_family()),
         "precision": "fp16" if device.gpus() else "float",
     }
+
+
+def _usual_of(family: families.Family) -> dict[str, str]:
+    known, side = family.defaults, str(family.base_resolution)
+    numbers = {name: f"{known[f'sampling.{name}']:g}" for name in ("steps", "guidance")}
+    return {"width": side, "height": side, **numbers, "sampler": str(known["sampling.sampler"])}
+
+
+SUITED = ("width", "height", "steps", "guidance", "sampler")
+"""Fields whose usual values are the family's."""
+
+
+def suited(model: str, shown: Mapping[str, str]) -> dict[str, str]:
+    """What is usual for the family of a model, for fields that hold what is usual for any; nothing where it is not
+    known what the model is."""
+    try:
+        family = families.of(families.recognise(model))
+    except (Problems, OSError):
+        return {}
+    usual_ones = [_usual_of(families.by_name(name)) for name in catalog.names("families")]
+    now = _usual_of(family)
+    return {name: now[name] for name in SUITED if any(shown.get(name) == each[name] for each in usual_ones)}
 
 
 def in_order(files: Iterable[str], run: RunDir | None, watching: Watcher) -> tuple[str, ...]:
@@ -199,6 +214,7 @@ def _of_run(run: RunDir | None, asked: Asked) -> dict[str, Any]:
         "clip_skip": preset.captions.clip_skip,
         "max_tokens": preset.captions.max_tokens,
         "prediction": preset.model.prediction,
+        "zero_snr": preset.model.zero_snr,
         "gpus": preset.hardware.gpus,
     }
 

@@ -125,7 +125,14 @@ def _wire_form(form: Form, watching: Watcher, file: gr.State, context: Context) 
         return files[-1] if files else ""
 
     outputs = [form.inputs["files"], *(form.inputs[name] for name in _FILLED), file]
+
+    def suit(model: str, *shown: str) -> list[Any]:
+        values = tryout.suited(model.strip(), dict(zip(tryout.SUITED, map(str, shown))))
+        return [values.get(name, gr.skip()) for name in tryout.SUITED]
+
     form.run.input(choose, form.run, outputs, **TOLD)
+    fields = [form.inputs[name] for name in tryout.SUITED]
+    form.inputs["model"].blur(suit, [form.inputs["model"], *fields], fields, **QUIET)
     form.inputs["files"].change(chosen, form.inputs["files"], file, **TOLD)
 
 

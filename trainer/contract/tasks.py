@@ -70,6 +70,7 @@ class Generating(Task):
     model: str
     vae: str = ""
     prediction: str = "auto"
+    zero_snr: Literal["auto", "on", "off"] = "auto"
     prompts: tuple[str, ...]
     negative: str = ""
     columns: tuple[tuple[Strength, ...], ...] = ((),)

@@ -106,6 +106,7 @@ def _checked(task: Generating) -> tuple[Preset, Recognised]:
         "model.path": task.model,
         "model.vae": task.vae,
         "model.prediction": task.prediction,
+        "model.zero_snr": task.zero_snr,
         "hardware.gpus": task.gpus,
         "precision.compute": task.precision,
         "precision.base": task.base,
