@@ -3,6 +3,7 @@
     python tests/golden/record_kohya.py sd-scripts PATH     -> trainer/contract/importers/sdscripts_flags.json
     python tests/golden/record_kohya.py kohya_ss PATH       -> trainer/contract/importers/kohya_gui_defaults.json
     python tests/golden/record_kohya.py presets PATH        -> tests/golden/kohya_ss-lora-presets.json
+    python tests/golden/record_kohya.py onetrainer PATH     -> tests/golden/onetrainer-keys.json
 
 The parsers and the form are built by those programs' own code; whatever else they would import (torch, gradio ...) is
 stood in for, since a parser and the value of a field need none of it. Only names, types, choices and defaults are kept.
@@ -14,6 +15,7 @@ import argparse
 import importlib
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -180,6 +182,18 @@ def kohya_ss(checkout: Path) -> None:
     write(IMPORTERS / "kohya_gui_defaults.json", "bmaltais/kohya_ss", checkout, {"defaults": defaults})
 
 
+def onetrainer(checkout: Path) -> None:
+    """The keys of OneTrainer's configurations, by its own source."""
+    found: dict[str, list[str]] = {}
+    for file in ("TrainConfig", "ConceptConfig"):
+        text = (checkout / "modules" / "util" / "config" / f"{file}.py").read_text(encoding="utf-8")
+        for part in re.split(r"^class ", text, flags=re.MULTILINE)[1:]:
+            names = re.findall(r'data\.append\(\("(\w+)"', part)
+            found[re.match(r"\w+", part)[0]] = names  # type: ignore[index]
+    keys = {name: names for name, names in found.items() if names}
+    write(ROOT / "tests" / "golden" / "onetrainer-keys.json", "Nerogar/OneTrainer", checkout, {"keys": keys})
+
+
 def presets(checkout: Path) -> None:
     """What becomes of the LoRA presets that kohya_ss ships: counts and changed settings, not the files."""
     sys.path.insert(0, str(ROOT))
@@ -212,4 +226,6 @@ def write(path: Path, source: str, checkout: Path, content: dict[str, Any]) -> N
 if __name__ == "__main__":
     checkout = Path(sys.argv[2]).resolve()
     os.chdir(tempfile.mkdtemp())  # those programs write logs where they stand
-    {"sd-scripts": sd_scripts, "kohya_ss": kohya_ss, "presets": presets}[sys.argv[1]](checkout)
+    {"sd-scripts": sd_scripts, "kohya_ss": kohya_ss, "presets": presets, "onetrainer": onetrainer}[sys.argv[1]](
+        checkout
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,6 +12,7 @@ from ..settings import BY_PATH, Preset
 from . import recipe
 from .base import Fate, Imported, KeyReport, shown
 from .flags import Flags, parser
+from .links import Link
 
 _NOTHING = "; nothing to keep: it is off, or as sd-scripts has it anyway"
 _NOT_KEPT = "; not kept: it is not handed on, or is a place on one computer"
@@ -19,7 +21,8 @@ _NOT_KEPT = "; not kept: it is not handed on, or is a place on one computer"
 @dataclass
 class Translation:
     """A preset out of flags. `values`: what they said; `refused`: settings that could not have the value, with why;
-    `clamped`: those that got the nearest one that they can have; `carried`: what an export gives back."""
+    `clamped`: those that got the nearest one that they can have; `carried`: what an export gives back; `links`: the
+    table that was used."""
 
     flags: Flags
     preset: Preset
@@ -27,10 +30,11 @@ class Translation:
     refused: dict[str, str] = field(default_factory=dict)
     clamped: dict[str, str] = field(default_factory=dict)
     carried: dict[str, str] = field(default_factory=dict)
+    links: tuple[Link, ...] = recipe.LINKS
 
     def owners(self, path: str) -> list[str]:
         """The given flags that a setting's value came from."""
-        link = next((link for link in recipe.LINKS if path in link.paths), None)
+        link = next((link for link in self.links if path in link.paths), None)
         given = [flag for flag in link.flags if flag in self.flags] if link else []
         names = {name.strip() for name in BY_PATH[path].setting.kohya.split(",")}
         return [flag for flag in given if flag.removeprefix(recipe.MEMBER) in names] or given
@@ -58,14 +62,21 @@ def line(name: str, value: Any, flag: str, done: Translation, fate: Fate, reason
         return KeyReport(name, text, fate, "", reason, idle=idle and fate == "dropped")
     if flag in done.flags.refused:
         return KeyReport(name, text, "dropped", "", done.flags.refused[flag])
-    paths = recipe.PATHS.get(flag, ())
+    paths = next((link.paths for link in done.links if flag in link.flags), ())
     mine = [path for path in paths if flag in done.owners(path)]
     bad = [f"{path}: {done.refused[path]}" for path in mine if path in done.refused]
     if bad:
         return KeyReport(name, text, "dropped", "", "; ".join(bad))
     changes = [done.clamped[path] for path in mine if path in done.clamped]
     change = "; ".join([*([done.flags.changed[flag]] if flag in done.flags.changed else []), *changes])
-    return KeyReport(name, text, fate, ", ".join(paths), change, bool(change))
+    return KeyReport(name, text, fate, ", ".join(_nearest(flag, paths)), change, bool(change))
+
+
+def _nearest(flag: str, paths: tuple[str, ...]) -> tuple[str, ...]:
+    """Of a link's settings those that name the flag as their own; all where none does."""
+    name = flag.removeprefix(recipe.MEMBER)
+    own = [path for path in paths if name in re.split(r"[,\s]+", BY_PATH[path].setting.kohya)]
+    return tuple(own) or paths
 
 
 def assemble(kind: str, done: Translation, keys: Iterable[KeyReport], notes: Iterable[str]) -> Imported:
