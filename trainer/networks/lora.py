@@ -106,7 +106,10 @@ class LoRALayer(AdapterLayer):
     def peft(self) -> dict[str, Tensor]:
         """A is down, B is scale * up."""
         own: dict[str, Tensor] = {"lora_A.weight": self.down, "lora_B.weight": self.up * self.scale}
-        return own | ({"lora_magnitude_vector": self.magnitude.flatten()} if self.dora else {})
+        if self.dora:  # PEFT keeps it as broad as what a convolution gives
+            wide = self.up.ndim == 4
+            own["lora_magnitude_vector"] = self.magnitude.transpose(0, 1) if wide else self.magnitude.flatten()
+        return own
 
     def take(self, saved: Mapping[str, Tensor]) -> None:
         """Matrices and alpha; one that is missing equals the rank."""
