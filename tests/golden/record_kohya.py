@@ -4,6 +4,7 @@
     python tests/golden/record_kohya.py kohya_ss PATH       -> trainer/contract/importers/kohya_gui_defaults.json
     python tests/golden/record_kohya.py presets PATH        -> tests/golden/kohya_ss-lora-presets.json
     python tests/golden/record_kohya.py onetrainer PATH     -> tests/golden/onetrainer-keys.json
+    python tests/golden/record_kohya.py handed-on PATH      -> tests/golden/kohya_ss-handed-on.json
 
 The parsers and the form are built by those programs' own code; whatever else they would import (torch, gradio ...) is
 stood in for, since a parser and the value of a field need none of it. Only names, types, choices and defaults are kept.
@@ -182,6 +183,37 @@ def kohya_ss(checkout: Path) -> None:
     write(IMPORTERS / "kohya_gui_defaults.json", "bmaltais/kohya_ss", checkout, {"defaults": defaults})
 
 
+def handed_on(checkout: Path) -> None:
+    """What kohya_ss's own code makes of our samples: the configuration that it hands to sd-scripts."""
+    sys.path[:0] = [str(checkout), str(ROOT)]
+    from tests.golden.kohya_samples import SAMPLES
+    from trainer.contract.importers import kohya_keys, loose
+
+    sys.meta_path.insert(0, Finder("kohya_gui", "rich"))
+    tab = importlib.import_module("kohya_gui.lora_gui")
+    caught: dict[str, Any] = {}
+    tab.write_toml_config = lambda name, data, headless=False: caught.update(data)
+    checks = "args_setting file_path folder_path model_path toml_file"
+    for check in (*(f"validate_{name}" for name in checks.split()), "require_writable_directory"):
+        setattr(tab, check, lambda *given, **named: True)
+    tab.verify_image_folder_pattern = lambda *given, **named: True
+    tab.check_if_model_exist = lambda *given, **named: False
+    tab.get_executable_path = lambda name: name
+    tab.create_prompt_file = lambda prompts, folder: ""
+    tab.executor = types.SimpleNamespace(is_running=lambda: False)
+    names = tab.train_model.__code__.co_varnames[: tab.train_model.__code__.co_argcount]
+    Path("img", "1_cat").mkdir(parents=True)
+    found = {}
+    for name, sample in SAMPLES.items():
+        data = tab.update_my_data({**sample, "train_data_dir": "img", "output_dir": "."})
+        form = {key: data[key] if data.get(key) is not None else value for key, value in kohya_keys.defaults().items()}
+        form |= {key: data.get(key, "") for key in kohya_keys.NO_DEFAULT}
+        caught.clear()
+        tab.train_model(headless=True, print_only=True, **{key: form[key] for key in names if key in form})
+        found[name] = {**caught, **loose.command_line(str(sample.get("additional_parameters", "")))}
+    write(ROOT / "tests" / "golden" / "kohya_ss-handed-on.json", "bmaltais/kohya_ss", checkout, {"samples": found})
+
+
 def onetrainer(checkout: Path) -> None:
     """The keys of OneTrainer's configurations, by its own source."""
     found: dict[str, list[str]] = {}
@@ -226,6 +258,5 @@ def write(path: Path, source: str, checkout: Path, content: dict[str, Any]) -> N
 if __name__ == "__main__":
     checkout = Path(sys.argv[2]).resolve()
     os.chdir(tempfile.mkdtemp())  # those programs write logs where they stand
-    {"sd-scripts": sd_scripts, "kohya_ss": kohya_ss, "presets": presets, "onetrainer": onetrainer}[sys.argv[1]](
-        checkout
-    )
+    recorders = {"sd-scripts": sd_scripts, "kohya_ss": kohya_ss, "presets": presets, "onetrainer": onetrainer}
+    {**recorders, "handed-on": handed_on}[sys.argv[1]](checkout)

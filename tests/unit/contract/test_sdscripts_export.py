@@ -279,14 +279,16 @@ def test_a_network_of_the_library_is_refused_where_it_is_missing() -> None:
 
 
 def test_carried_settings_are_given_back() -> None:
-    carried = {"full_bf16": "True", "max_data_loader_n_workers": "2", "lr_scheduler_args": "['a=1']", "made_up": "1"}
+    carried = {"full_bf16": "True", "max_data_loader_n_workers": "2", "metadata_tags": "a, b", "full_fp16": "True"}
     carried |= {"network_args.bypass_mode": "True", "network_multiplier": "0.5", "resize_interpolation": "area"}
     out = export(resolved({"about.carried": carried}), AROUND)
     check_flags(out)
     config = tomllib.loads(out.config_toml)
     assert config["full_bf16"] is True and config["max_data_loader_n_workers"] == 2
-    assert config["lr_scheduler_args"] == ["a=1"] and config["network_args"] == ["bypass_mode=True"]
-    assert tomllib.loads(out.dataset_toml)["general"]["network_multiplier"] == 0.5 and "made_up" not in config
+    assert config["metadata_tags"] == "a, b" and config["network_args"] == ["bypass_mode=True"]
+    assert tomllib.loads(out.dataset_toml)["general"]["network_multiplier"] == 0.5
+    assert "full_fp16" not in config and any("full_fp16 is left out" in note for note in out.notes)
+    assert back(out).about.carried == {flag: text for flag, text in carried.items() if flag != "full_fp16"}
 
 
 def test_optimizer_arguments_are_words_that_python_reads() -> None:

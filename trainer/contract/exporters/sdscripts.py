@@ -58,7 +58,7 @@ def export(preset: Preset, around: Around | None = None) -> Exported:
     script = PROGRAMS.get(preset.model.family, preset.about.carried.get("script", "train_network"))
     flags = {flag: value for link in recipe.LINKS for flag, value in link.write(preset).items() if value is not None}
     flags |= _beside(preset, around, script)
-    flags, lost = _with_carried(flags, preset.about.carried, script)
+    flags, lost = _with_carried(flags, preset, script)
     data = _dataset(preset, flags)
     apart = {*data["general"], "train_batch_size"}
     config = {flag: value for flag, value in flags.items() if flag not in apart}
@@ -102,13 +102,14 @@ def _beside(preset: Preset, around: Around, script: str) -> dict[str, Any]:
     return {flag: value for flag, value in found.items() if value is not None}
 
 
-def _with_carried(
-    flags: Mapping[str, Any], carried: Mapping[str, str], script: str
-) -> tuple[dict[str, Any], list[str]]:
+def _with_carried(flags: Mapping[str, Any], preset: Preset, script: str) -> tuple[dict[str, Any], list[str]]:
     """The flags with those that came from another program's file, as their parser's types."""
     found, lost = dict(flags), []
     known = parser(script)
-    for flag, text in carried.items():
+    for flag, text in preset.about.carried.items():
+        if flag in ("full_fp16", "full_bf16") and flag != f"full_{preset.precision.compute}":
+            lost.append(f"{flag} is left out: sd-scripts has it with that precision only.")
+            continue
         if flag in found or flag == "script" or recipe.fate_of(flag)[0] != "carried":
             continue
         if flag.startswith(recipe.MEMBER):

@@ -87,7 +87,7 @@ class Flags:
     @property
     def lycoris(self) -> bool:
         """Whether the network comes from the LyCORIS library."""
-        return loose.text(self["network_module"]).lower().startswith("lycoris")
+        return loose.text(self["network_module"]).lower().startswith(("lycoris", "locon"))  # its older name
 
     def total_steps(self) -> int | None:
         """Steps of the whole run, where they are said."""

@@ -98,7 +98,7 @@ def from_json(content: Mapping[str, Any]) -> Imported:
     """The recipe of a kohya_ss preset. Nothing raises: what does not fit is told."""
     data, former = _current(content)
     form = {key: value for key, value in keys.defaults().items() if key not in keys.NO_DEFAULT}
-    sender = _Sender({**form, **data})
+    sender = _Sender({**form, **keys.ON_LOADING, **data})
     flags = Flags(sender.send(), sender.script)
     done = translate(flags)
     notes = sender.notes

@@ -21,6 +21,9 @@ def defaults() -> dict[str, Any]:
     return found
 
 
+ON_LOADING = {"optimizer": "AdamW"}
+"""Keys that get another value than the form's where a preset that is loaded has none."""
+
 NO_DEFAULT = ("pretrained_model_name_or_path", "output_name")
 """Keys whose value in the form is a mere beginning: a preset that has none does not mean it."""
 

@@ -59,7 +59,7 @@ def rows(flags: Flags) -> list[dict[str, Any]]:
 def _folders(flags: Flags) -> Values:
     found = []
     for row in rows(flags):
-        folder: Values = {"path": loose.text(row.get("image_dir"))}
+        folder: Values = {"path": _place(row.get("image_dir"))}
         repeats = loose.whole(row.get("num_repeats"))
         if repeats is not None:
             folder["repeats"] = min(max(repeats, 1), 10000)
@@ -70,10 +70,16 @@ def _folders(flags: Flags) -> Values:
         if loose.text(row.get("trigger")):
             folder["trigger"] = loose.text(row.get("trigger"))
         if loose.text(row.get("conditioning_data_dir")):
-            folder["mask"] = loose.text(row.get("conditioning_data_dir"))
+            folder["mask"] = _place(row.get("conditioning_data_dir"))
         if folder["path"]:
             found.append(folder)
     return {"dataset.folders": found, "dataset.balance": "repeats", "dataset.masks": _masks(flags)}
+
+
+def _place(value: Any) -> str:
+    """A folder; a relative one of Windows with the separators that every system takes."""
+    path = loose.text(value)
+    return path if path[1:2] == ":" or path.startswith("\\\\") else path.replace("\\", "/")
 
 
 def _masks(flags: Flags) -> str:

@@ -14,7 +14,10 @@ from .links import Link, Values
 
 
 def _attention(flags: Flags) -> Values:
-    wanted = loose.flag(flags["xformers"]) and not loose.flag(flags["mem_eff_attn"])
+    frugal = loose.flag(flags["mem_eff_attn"])
+    if frugal:
+        flags.change("mem_eff_attn", "torch's own attention is used here, which is as frugal")
+    wanted = loose.flag(flags["xformers"]) and not frugal
     return {"memory.attention": "xformers" if wanted else "sdpa"}
 
 
@@ -49,7 +52,7 @@ def _timesteps(flags: Flags) -> Values:
 
 MEMORY = (
     Link(
-        ("xformers", "sdpa"),
+        ("xformers", "sdpa", "mem_eff_attn"),
         ("memory.attention",),
         _attention,
         lambda preset: {preset.memory.attention: True},
@@ -205,7 +208,7 @@ FILES = (
         _write_saving,
     ),
     Link(
-        ("log_with", "log_tracker_name"),
+        ("log_with", "log_tracker_name", "logging_dir"),
         ("logging.tensorboard", "logging.wandb", "logging.project"),
         _logging,
         _write_logging,
