@@ -20,7 +20,8 @@ from tiny_models import ROWS, Row
 from torch import Tensor, nn
 from whole_runs import of_kind, same_bits
 
-from trainer.contract import catalog
+from trainer.contract import catalog, tasks
+from trainer.contract import preset as presets
 from trainer.contract.events import Resumed, Sampled, StepDone
 from trainer.contract.families import of, recognise
 from trainer.contract.rundir import RunDir
@@ -383,10 +384,15 @@ def test_interrupted_from_a_file_with_live_captions_it_is_the_run_left_alone(
     assert keys == {t.key for t in kit.targets if t.part in trained and not t.convolution}
 
 
-def test_a_picture_that_is_asked_for_brings_the_encoders_back(
-    kit: Kit, images: Path, train_here: Callable[..., RunDir]
+def test_pictures_asked_for_and_tried_are_those_of_the_run(
+    kit: Kit, images: Path, tmp_path: Path, train_here: Callable[..., RunDir]
 ) -> None:
-    """Both have left memory once the captions are encoded."""
+    """The encoders have left memory once the captions are encoded: a prompt that comes then brings them back. Trying
+    the adapter afterwards draws the run's own pictures, before and after."""
+    from PIL import Image
+
+    from trainer.__main__ import main
+
     if kit.row != tiny_models.SDXL:
         pytest.skip("the models with two encoders stand for all")
     changes = {
@@ -395,9 +401,23 @@ def test_a_picture_that_is_asked_for_brings_the_encoders_back(
         "training.length": "2 steps",
         "sampling.prompts": ["a red circle"],
         "sampling.at_start": True,
+        "saving.name": "zorb",
     }
     run = train_here(changes, before=lambda folder: folder.request("sample", "a small yellow triangle"))
     assert run.read_state().exit_code == 0, run.read_state().cause
-    asked = [event for event in of_kind(run, Sampled) if event.asked]
-    assert [event.prompts for event in asked] == [["a small yellow triangle"]]
-    assert (run.path / asked[0].files[0]).is_file()
+    (asked,) = [event for event in of_kind(run, Sampled) if event.asked]
+    own = [event.files[0] for event in of_kind(run, Sampled) if not event.asked]
+    assert asked.prompts == ["a small yellow triangle"] and (run.path / asked.files[0]).is_file() and len(own) == 2
+    preset = presets.load(run.preset)
+    values: dict[str, Any] = {name: getattr(preset.sampling, name) for name in ("seed", "width", "height", "steps")}
+    values |= {name: getattr(preset.sampling, name) for name in ("guidance", "sampler", "prompts", "negative")}
+    adapter = {"file": str(run.path / "zorb.safetensors"), "strength": 1.0}
+    task = tasks.make("generating", {"model": str(kit.file), "gpus": "cpu", "columns": [[], [adapter]], **values})
+    tried = RunDir.create(tmp_path, "try")
+    tasks.save(tried, task)
+    tried.update_state(kind="generating")
+    assert main(["trainer", str(tried.path)]) == 0, tried.read_state().cause
+    again = [event.files[0] for event in of_kind(tried, Sampled)]
+    for mine, other in zip(own, again, strict=True):
+        with Image.open(run.path / mine) as one, Image.open(tried.path / other) as two:
+            assert one.tobytes() == two.tobytes()
