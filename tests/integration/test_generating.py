@@ -100,7 +100,7 @@ def test_columns_are_exact_in_any_order(trained: RunDir, tmp_path: Path) -> None
 
 
 def test_the_place_of_values_in_a_file_decides_no_bit(trained: RunDir, tmp_path: Path) -> None:
-    """The length of a file's metadata, which a date changes, moves its values: to 16, 24, 32 ... bytes of a boundary."""
+    """The length of a file's metadata, which a date changes, moves its values: 16, 24, 32 bytes off a boundary."""
     tensors, columns = load_file(trained.path / "zorb.safetensors"), []
     for padding in range(0, 64, 8):
         columns.append([(tmp_path / f"padded-{padding}.safetensors", 1.0)])

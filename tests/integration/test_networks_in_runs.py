@@ -1,4 +1,4 @@
-"""Whole runs with every network type and with what can be added to a LoRA: they learn, go on exactly, and leave files."""
+"""Whole runs with every network type and with what can be added to a LoRA: they learn, go on, and leave files."""
 
 from __future__ import annotations
 

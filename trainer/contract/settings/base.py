@@ -5,6 +5,7 @@ Form field, tooltip, TOML comment, command-line help, validation, importers and 
 
 from __future__ import annotations
 
+import builtins
 import re
 import types
 import typing
@@ -185,10 +186,10 @@ class Item:
         return typing.get_args(self.type) if typing.get_origin(self.type) is Literal else ()
 
     @property
-    def row(self) -> type[Section] | None:
+    def row(self) -> builtins.type[Section] | None:
         """What a row of the setting is, where its value is a list of rows."""
         inner = typing.get_args(self.type) if typing.get_origin(self.type) is list else ()
-        return inner[0] if inner and isinstance(inner[0], type) and issubclass(inner[0], Section) else None
+        return inner[0] if inner and isinstance(inner[0], builtins.type) and issubclass(inner[0], Section) else None
 
     def bound(self, kind: str) -> Any:
         """The declared bound `kind` ("ge", "gt", "le", "lt", "max_length"), or None."""
