@@ -10,7 +10,7 @@ from pathlib import Path
 import tomlkit
 
 from gui import text
-from gui.engine.runner import FIGURES, FOLDER, PROMPTS
+from gui.engine.runner import FIGURES, FOLDER, NOTES, PROMPTS
 from trainer.contract import families
 from trainer.contract.exporters.sdscripts import Around, Exported, export
 from trainer.contract.preset import with_values
@@ -93,6 +93,7 @@ def for_run(preset: Preset, run: RunDir, lycoris: bool = True) -> Path:
     """The files of a run, in its own folder, with everything that it makes beside them."""
     folder = run.path / FOLDER
     exported = placed(preset, folder, run.path, run.path / FIGURES, lycoris)
+    write_whole(folder / NOTES, "".join(f"{note}\n" for note in exported.notes))
     return put(replace(exported, config_toml=_leaving_folders_alone(exported.config_toml)), folder)
 
 

@@ -46,8 +46,9 @@ LONGEST_CAUSE = 400
 FIGURES = "tensorboard"
 """The folder in the run folder where the other program writes its figures."""
 
-FOLDER, PROMPTS = "engine", "prompts.txt"
-"""The folder in the run folder with the other program's settings, and the file of sample prompts in it."""
+FOLDER, PROMPTS, NOTES = "engine", "prompts.txt", "notes.txt"
+"""The folder in the run folder with the other program's settings, the file of sample prompts in it, and what that
+program does otherwise, a sentence a line."""
 
 MEANS = (
     "It can be stopped, but not paused, asked for a sample or gone on with; its validation losses are of images and "
@@ -105,6 +106,8 @@ class Runner:
         """Say once who trains, and what that means for what the page shows."""
         version = self.run.read_state().versions.get(NAME, "")
         self.emit(Noted(text=f"Trained by your own {NAME} {version}. {MEANS}".replace("  ", " ")))
+        for line in lines_of(self.run.path / FOLDER / NOTES):
+            self.emit(Noted(text=line))
 
     def _pump(self, process: processes.Piped) -> None:
         """Read the pipe in a thread of its own: Windows cannot wait for a pipe and a clock at once."""
@@ -183,12 +186,17 @@ def recipe_of(run: RunDir, preset: Preset) -> Recipe:
     """What the teller needs of the run's preset."""
     batch, count = preset.training.batch_size, len(parse_gpus(preset.hardware.gpus))
     per_step = preset.training.accumulate * count * batch if isinstance(batch, int) else 0
-    try:
-        written = (run.path / FOLDER / PROMPTS).read_text(encoding="utf-8").splitlines()
-    except OSError:
-        written = []
-    plain = [line.strip().partition(" --")[0] for line in written if line.strip() and not line.startswith("#")]
+    written = lines_of(run.path / FOLDER / PROMPTS)
+    plain = [line.partition(" --")[0] for line in written if not line.startswith("#")]
     return Recipe(str(preset.saving.name), per_step, tuple(plain))
+
+
+def lines_of(path: Path) -> list[str]:
+    """The lines of a file that hold something; none where there is no file."""
+    try:
+        return [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except OSError:
+        return []
 
 
 def cause_in(told: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import struct
 from pathlib import Path
@@ -18,6 +19,7 @@ from gui.engine.teller import BAR_LOSS, Recipe, Teller
 from trainer.contract.events import Event, Noted, Phase, RunStarted, Sampled, Saved, StepDone, Validated
 from trainer.contract.rundir import RunDir
 
+GOLDEN = Path(__file__).resolve().parents[2] / "golden"
 PLAN = said.Begun(images=32, batches=8, epochs=2, accumulate=2, steps=8)
 
 
@@ -201,3 +203,37 @@ def test_figures_are_read_while_they_are_written(tmp_path: Path) -> None:
     found += follower.new()
     assert found == [Scalar("loss/current", 1, 0.5, 7.0), Scalar("loss/current", 2, 0.5, 7.0)]
     assert list(follower.new()) == []
+
+
+def test_a_whole_recorded_run_of_sd_scripts_becomes_its_events(told: Told) -> None:
+    """The console and the figures of a real run, as its source says in the second file."""
+    recorded = json.loads((GOLDEN / "sdscripts-figures.json").read_text(encoding="utf-8"))["figures"]
+    scalars = [Scalar(tag, number, value, 1e9 + number) for tag, number, value in recorded]
+    (told.run.path / "zorb-000001.safetensors").write_bytes(b"1")
+    (told.run.path / "zorb.safetensors").write_bytes(b"22")
+    listener, splitter = Listener(), Splitter()
+    for line, _ in splitter.feed((GOLDEN / "sdscripts-console.txt").read_bytes()):
+        for fact in listener.hear(line):
+            told.teller.take(fact)
+            if isinstance(fact, said.Progress):
+                before = [one for one in scalars if one.step < fact.step or not fact.step]
+                told.teller.figures(before)
+                scalars = scalars[len(before) :]
+    told.teller.figures(scalars)
+    told.teller.finish()
+    [started] = told.of(RunStarted)
+    assert isinstance(started, RunStarted)
+    assert (started.total_steps, started.steps_per_epoch, started.images, started.device) == (8, 4, 16, "cpu")
+    steps = [event for event in told.of(StepDone) if isinstance(event, StepDone)]
+    assert [event.step for event in steps] == list(range(1, 9))
+    losses = [0.00463358, 0.05494685, 0.01273839, 0.08708601]
+    assert [event.loss for event in steps[:2]] == pytest.approx([sum(losses[:2]) / 2, sum(losses[2:]) / 2])
+    assert [event.file for event in told.of(Saved) if isinstance(event, Saved)] == [
+        "zorb-000001.safetensors",
+        "zorb.safetensors",
+    ]
+    phases = [event.text for event in told.of(Phase) if isinstance(event, Phase)]
+    assert list(dict.fromkeys(phases)) == [
+        "reading the images", "loading the model", "encoding images", "preparing the optimizer", said.DRAWING,
+    ]  # fmt: skip
+    assert listener.failure == ""
