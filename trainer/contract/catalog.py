@@ -148,7 +148,7 @@ NETWORKS: tuple[Network, ...] = (
         "IA3",
         "trainer.networks.lycoris:ia3",
         "One factor for every output of a layer, (IA)3 of arXiv 2205.05638: tiny files, little can be learnt, and "
-        "rates of 1e-3 and more are usual. Rank and alpha have no effect.",
+        "rates of 1e-3 and more are usual. Rank and alpha have no effect. A1111 reads it, ComfyUI does not.",
         algo="ia3",
         ranked=False,
         scaled=False,

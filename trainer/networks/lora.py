@@ -104,12 +104,12 @@ class LoRALayer(AdapterLayer):
         return own | ({MAGNITUDE: self.magnitude} if self.dora else {})
 
     def peft(self) -> dict[str, Tensor]:
-        """A is down, B is scale * up."""
+        """A is down, B is scale * up; of a convolution's outputs the sizes lie in the second dimension."""
         own: dict[str, Tensor] = {"lora_A.weight": self.down, "lora_B.weight": self.up * self.scale}
-        if self.dora:  # PEFT keeps it as broad as what a convolution gives
-            wide = self.up.ndim == 4
-            own["lora_magnitude_vector"] = self.magnitude.transpose(0, 1) if wide else self.magnitude.flatten()
-        return own
+        if not self.dora:
+            return own
+        sizes = self.magnitude.transpose(0, 1) if self.magnitude.dim() > 2 else self.magnitude.flatten()
+        return {**own, "lora_magnitude_vector.weight": sizes}
 
     def take(self, saved: Mapping[str, Tensor]) -> None:
         """Matrices and alpha; one that is missing equals the rank."""

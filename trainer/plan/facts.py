@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from trainer.contract.settings import Validation
+from trainer.contract import catalog
+from trainer.contract.settings import Network, Validation
 
 from .buckets import Size
 from .counting import count_of, some_of
@@ -193,12 +195,22 @@ def _listed(words: list[str]) -> str:
 
 
 def _adapter(plan: Plan) -> Fact:
-    network = plan.preset.network
-    conv = f", convolutions {network.conv_rank}" if network.conv_rank else ""
     size = size_text(plan.adapter.bytes)
-    return Fact(
-        "Adapter", f"{network.type}, rank {network.rank}{conv}, {plan.adapter.parameters:,} values, about {size}"
-    )
+    return Fact("Adapter", f"{', '.join(_kind(plan.preset.network))}, {plan.adapter.parameters:,} values, about {size}")
+
+
+def _kind(network: Network) -> list[str]:
+    """The type with its ranks and what is added to it."""
+    row = catalog.network(network.type)
+    blocks = bool(network.block_ranks or network.block_conv_ranks or network.layers)
+    parts = [
+        (True, f"{row.name} as DoRA" if network.dora else row.name),
+        (row.ranked, f"rank {network.rank}"),
+        (row.ranked and network.conv_rank > 0, f"convolutions {network.conv_rank}"),
+        (row.ranked and blocks, "others by block or layer"),
+        (bool(network.start), f"started from {os.path.basename(network.start)}"),
+    ]
+    return [text for said, text in parts if said]
 
 
 def size_text(count_bytes: float) -> str:

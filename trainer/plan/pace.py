@@ -47,6 +47,7 @@ TRAITS: tuple[Trait, ...] = (
     ("checkpointing", lambda p: p.memory.gradient_checkpointing, "gradient checkpointing {}"),
     ("attention", lambda p: p.memory.attention, "{} attention"),
     ("parts", lambda p: (p.network.unet, p.network.text_encoder), "other parts trained"),
+    ("network", lambda p: p.network.type + (" as DoRA" if p.network.dora else ""), "a {}"),
     ("convolutions", lambda p: p.network.conv_rank > 0, "convolutions {}"),
     ("latents", timetable.latents_cached, "latents cached {}"),
     ("captions", timetable.text_mode, "captions {}"),

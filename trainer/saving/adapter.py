@@ -16,11 +16,17 @@ from trainer.contract.rundir import write_whole
 
 
 def adapter_bytes(tensors: Mapping[str, Tensor], metadata: Mapping[str, str], dtype: torch.dtype) -> bytes:
-    """A .safetensors file with every tensor (alpha too) in `dtype`.
+    """A .safetensors file with every tensor in `dtype`; single numbers (alphas) that it would round stay as they are,
+    so that no strength is changed by the format.
 
     Adds `sshs_model_hash` (SHA-256 of all tensor bytes, so that any copy can be checked) and `sshs_legacy_hash`."""
-    cast = {name: value.detach().to("cpu", dtype).contiguous() for name, value in tensors.items()}
+    cast = {name: _cast(value.detach().cpu(), dtype) for name, value in tensors.items()}
     return save(cast, {**metadata, **file_hashes(cast, metadata)})
+
+
+def _cast(value: Tensor, dtype: torch.dtype) -> Tensor:
+    cast = value.to(dtype)
+    return value if value.dim() == 0 and float(cast) != float(value) else cast.contiguous()
 
 
 def save_adapter(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str], dtype: torch.dtype) -> int:

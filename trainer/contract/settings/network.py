@@ -30,8 +30,8 @@ class LayerRule(Section):
 class Network(Section):
     type: Annotated[str, Setting("Network type", kohya="network_module", choices="networks")] = "LoRA"
     """The kind of adapter that is trained. LoRA adds a low-rank update to each chosen layer and is read by every
-    generator; with a convolution rank it is what Kohya calls LoCon. The others come from the LyCORIS library, are read
-    by A1111 and ComfyUI, and cost more time a step; diffusers reads none of them."""
+    generator; with a convolution rank it is what Kohya calls LoCon. The others come from the LyCORIS library and cost
+    more time a step; A1111 and ComfyUI read them (ComfyUI not IA3), diffusers only DyLoRA, whose file is a LoRA's."""
 
     rank: Annotated[
         int, Field(ge=1, le=1024), Setting("Network rank (dimension)", kohya="network_dim", tier="basic")
@@ -62,14 +62,15 @@ class Network(Section):
     dropout: Annotated[
         float, Field(ge=0, lt=1), Setting("Network dropout", kohya="network_dropout", tier="advanced")
     ] = 0.0
-    """Share of the adapter's inner values set to zero at random in each training step. A mild brake on overfitting: 0,
-    or 0.05-0.3 for few images; it slows learning. It is off in samples and validation."""
+    """Share of the adapter's inner values set to zero at random in each training step (of other types than LoRA, of
+    what it adds to the layer's output). A mild brake on overfitting: 0, or 0.05-0.3 for few images; it slows learning.
+    It is off in samples and validation."""
 
     rank_dropout: Annotated[float, Field(ge=0, lt=1), Setting("Rank dropout", kohya="rank_dropout", tier="expert")] = (
         0.0
     )
-    """Share of the ranks left out at random for each look in training, the others made up for it. 0, or 0.1-0.3; it is
-    off in samples and validation."""
+    """Share of the ranks left out at random for each image in training, the others made up for it; of other types than
+    LoRA, the layer's outputs instead of ranks. 0, or 0.1-0.3; it is off in samples and validation."""
 
     module_dropout: Annotated[
         float, Field(ge=0, lt=1), Setting("Module dropout", kohya="module_dropout", tier="expert")
@@ -90,7 +91,9 @@ class Network(Section):
         ),
     ] = False
     """Learns direction and size of each layer's weights apart (arXiv 2402.09353): closer to full training at low ranks,
-    for about a third more time a step and more memory. A1111 and ComfyUI read it."""
+    for more time a step and more memory. Sizes are of a layer's outputs, as LyCORIS and PEFT have them: LyCORIS and the
+    diffusers copy give exactly what was trained, ComfyUI nearly, since it divides by the size of the untrained weight.
+    A1111 takes them for sizes of inputs and draws wrongly, diffusers leaves them out of the file itself."""
 
     rank_stabilised: Annotated[bool, Setting("Rank-stabilised scale", kohya="rs_lora", tier="expert")] = False
     """Multiplies the update by alpha / sqrt(rank) instead of alpha / rank (arXiv 2312.03732), so that high ranks learn
