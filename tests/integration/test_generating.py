@@ -99,6 +99,24 @@ def test_columns_are_exact_in_any_order(trained: RunDir, tmp_path: Path) -> None
     assert other == [half, full, base]
 
 
+@pytest.mark.parametrize("changes", [{"network.type": "LoHa"}, {"network.dora": True}], ids=["LoHa", "DoRA"])
+def test_other_kinds_are_drawn_as_they_were_trained(
+    small: Callable[..., Any], tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    from gui import jobs
+
+    run = RunDir.create(tmp_path / "runs", "test")
+    preset = jobs.resolve(small({**SAMPLED, **changes, "sampling.prompts": ["a zorb badge"]}))
+    run.preset.write_text(presets.dumps(preset), encoding="utf-8")
+    assert main(["trainer", str(run.path)]) == 0
+    before, after = ([pixels(run, file) for file in event.files] for event in of_kind(run, Sampled))
+    final = run.path / "zorb.safetensors"
+    tried = drawn(tmp_path, task_of(run, [[], [(final, 1.0)], [(final, 0.0)], [(final, 0.5), (final, 0.5)]]))
+    base, full, zero, twice = [[pixels(tried, file) for file in event.files] for event in of_kind(tried, Sampled)]
+    assert base == zero and full != base
+    assert max(farthest(*pair) for pair in ((base, before), (full, after), (twice, full))) <= 2
+
+
 def test_the_place_of_values_in_a_file_decides_no_bit(trained: RunDir, tmp_path: Path) -> None:
     """The length of a file's metadata, which a date changes, moves its values: 16, 24, 32 bytes off a boundary."""
     tensors, columns = load_file(trained.path / "zorb.safetensors"), []
@@ -149,9 +167,9 @@ def test_what_does_not_fit_is_said(trained: RunDir, tmp_path: Path) -> None:
     broken.write_bytes(final.read_bytes()[:5000])
     save_file({key.replace("lora_", "other_", 1): value for key, value in tensors.items()}, foreign)
     save_file({**tensors, "lora_unet_nowhere.lora_up.weight": torch.zeros(2, 2)}, extra)
-    hada = tmp_path / "loha.safetensors"
-    save_file({"lora_unet_x.hada_w1_a": torch.zeros(2, 2)}, hada)
-    for file, why in ((broken, "cannot be read"), (foreign, "another kind of model"), (hada, "LoHa")):
+    peft = tmp_path / "peft.safetensors"
+    save_file({"unet.conv_in.lora_A.weight": torch.zeros(2, 2)}, peft)
+    for file, why in ((broken, "cannot be read"), (foreign, "another kind of model"), (peft, "PEFT's key names")):
         run = drawn(tmp_path, task_of(trained, [[(file, 1.0)]]), file.stem, 2 if file is not broken else 3)
         assert why in run.read_state().cause, file.name
     run = drawn(tmp_path, task_of(trained, [[(extra, 0.0)]], prompts=["x"], steps=1), "extra")
