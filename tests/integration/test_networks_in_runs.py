@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import torch
 from whole_runs import of_kind, same_bits, tensors
 
 from trainer.contract import preset as presets
