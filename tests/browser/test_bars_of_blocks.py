@@ -13,7 +13,7 @@ from served import Served, shot
 
 pytestmark = pytest.mark.browser
 AXE = Path(axe_playwright_python.__file__).with_name("axe.min.js")
-RANKS, DOWN, UP = "#f-network-block_ranks textarea", "#f-network-down_rates textarea", "#f-network-up_rates textarea"
+RANKS, DOWN, UP = "#f-network-block_ranks textarea", "#f-network-down_rates input", "#f-network-up_rates input"
 
 
 @pytest.fixture(scope="module")
