@@ -36,6 +36,9 @@ def _arguments(preset: Preset, module: str) -> dict[str, str]:
     network, chosen = preset.network, preset.optimizer
     values = {
         "algo": catalog.network(network.type).algo if module == LYCORIS else "",
+        "preset": "attn-mlp"
+        if module == LYCORIS and not network.conv_rank
+        else "",  # without it convolutions are meant
         "dora_wd": "True" if network.dora else "",
         "rs_lora": "True" if network.rank_stabilised else "",
         "conv_dim": str(network.conv_rank or ""),

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from trainer.contract import catalog
+from trainer.contract.families import default_family
 from trainer.contract.importers.adapter import from_metadata
-from trainer.contract.settings import BY_PATH
+from trainer.contract.preset import resolve, value_at, with_values
+from trainer.contract.settings import BY_PATH, Preset
+from trainer.plan.network_facts import network_facts
 
 GOLDEN = json.loads((Path(__file__).parents[2] / "golden" / "sdscripts-sd15-r16.json").read_text(encoding="utf-8"))
 
@@ -106,6 +112,26 @@ def test_tensors_tell_rank_and_kind_where_the_metadata_does_not() -> None:
     }
     found = from_metadata({}, header).preset.network
     assert (found.type, found.rank, found.conv_rank, found.dora) == ("LoRA", 32, 8, True)
+
+
+@pytest.mark.parametrize("kind", [row.name for row in catalog.NETWORKS])
+def test_the_network_of_our_own_files_is_read_as_it_was_set(kind: str) -> None:
+    """`network_facts` writes what our files say of their network."""
+    row = catalog.network(kind)
+    changes: dict[str, Any] = {
+        "network.type": kind,
+        "network.rank": 8,
+        "network.alpha": 4.0,
+        "network.conv_rank": 0 if kind == "LoKr" else 4,
+        "network.dora": row.dora,
+        "network.rank_stabilised": row.scaled,
+        "network.rank_dropout": 0.1,
+        "network.args": {"factor": 4} if kind == "LoKr" else {},
+        "network.layers": [{"match": "attn2", "rank": 2}],
+    }
+    preset = resolve(with_values(Preset(), changes), default_family())
+    found = from_metadata({"ss_network_dim": "8", **dict(network_facts(preset))}).preset
+    assert {path: value_at(found, path) for path in changes} == {path: value_at(preset, path) for path in changes}
 
 
 NAMES = st.sampled_from([*GOLDEN["metadata_keys"], "ss_network_args", "ss_color_aug", "other"])

@@ -83,7 +83,7 @@ def test_a_configuration_is_taken_over_with_sd_scripts_defaults_for_the_rest() -
     assert preset.optimizer.name == "Lion" and preset.optimizer.weight_decay == 0
     assert (preset.schedule.name, preset.schedule.minimum, preset.schedule.warmup) == ("cosine", 0.1, 10)
     assert preset.optimizer.text_encoder_learning_rate == 5e-5 and preset.network.unet and preset.network.text_encoder
-    assert preset.model.adapters == ["a.safetensors @ 0.5", "b.safetensors @ 1"]
+    assert preset.model.adapters == ["a.safetensors @ 0.5", "b.safetensors"]
     assert preset.training.batch_size == 1 and preset.precision.compute == "float" and not preset.dataset.buckets
     assert preset.captions.extension == ".caption" and preset.sampling.sampler == "ddim"
     keys = {key.name: key for key in found.keys}

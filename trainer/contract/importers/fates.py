@@ -73,6 +73,7 @@ _CARRIED: dict[str, str] = {
     "network_args.train_double_block_indices network_args.train_single_block_indices": _LATER,
     "network_args.train_t5xxl network_args.enable_all_linear network_args.enable_conv": _LATER,
     "network_args.ggpo_beta network_args.ggpo_sigma network_args.attn_dim network_args.mlp_dim": _LATER,
+    "network_args.network_reg_lrs": "rates of layers by name are factors here, not rates",
     "network_args.verbose": "more lines on the console over there",
 }
 

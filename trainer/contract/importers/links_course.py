@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-
+from ..adapter_lines import is_line, make_line, parse_line
 from ..settings import Preset, parse_length
 from . import loose
 from .flags import Flags, interval
@@ -37,23 +36,15 @@ def _adapters(flags: Flags) -> Values:
     given = flags["base_weights"]
     files = [given] if isinstance(given, str) else loose.words(given)
     strengths = loose.numbers(flags["base_weights_multiplier"])
-    lines = [f"{file} @ {strengths[at] if at < len(strengths) else 1.0:g}" for at, file in enumerate(files) if file]
-    return {"model.adapters": lines}
+    strong = [*strengths, *[1.0] * len(files)]
+    return {"model.adapters": [make_line(file, strength) for file, strength in zip(files, strong) if file]}
 
 
 def _write_adapters(preset: Preset) -> Values:
-    rows = [split_strength(line) for line in preset.model.adapters if line.strip()]
+    rows = [parse_line(line) for line in preset.model.adapters if is_line(line)]
     if not rows:
         return {"base_weights": None, "base_weights_multiplier": None}
     return {"base_weights": [file for file, _ in rows], "base_weights_multiplier": [strength for _, strength in rows]}
-
-
-def split_strength(line: str) -> tuple[str, float]:
-    """ "style.safetensors @ 0.8" -> the file and its strength; 1 where none is said."""
-    found = re.match(r"^(.*\S)\s*@\s*(-?[\d.]+(?:[eE][+-]?\d+)?)\s*$", line)
-    if not found:
-        return line.strip(), 1.0
-    return found[1], float(found[2])
 
 
 def _clip_skip(flags: Flags) -> Values:

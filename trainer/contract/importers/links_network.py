@@ -107,15 +107,23 @@ def _read(flags: Flags) -> Values:
         "network.rank": rank,
         "network.alpha": alpha,
         "network.args": args,
-        "network.layers": [],
         **_convolutions(flags, rank, alpha),
         "network.dora": kind in ("LoRA", "LoHa", "LoKr") and loose.flag(flags["network_args.dora_wd"]),
         "network.rank_stabilised": flags.lycoris and loose.flag(flags["network_args.rs_lora"]),
     }
     left_out = _LEFT_OUT.get(loose.text(flags["network_args.preset"]) if flags.lycoris else "")
-    if left_out:
-        values["network.layers"] = [{"match": left_out, "rank": 0}]
-    return values
+    rules = [{"match": left_out, "rank": 0}] if left_out else []
+    return values | {"network.layers": [*_rules(flags), *rules]}
+
+
+def _rules(flags: Flags) -> list[Values]:
+    """ "attn2=8,ff_net=4": ranks of layers by name."""
+    found = []
+    for part in loose.text(flags["network_args.network_reg_dims"]).split(","):
+        match, equals, rank = part.rpartition("=")
+        if equals and match.strip():
+            found.append({"match": match.strip(), "rank": min(max(loose.whole(rank) or 0, 0), LARGEST)})
+    return found
 
 
 def _convolutions(flags: Flags, rank: int, alpha: float) -> Values:
@@ -239,6 +247,7 @@ NETWORK: tuple[Link, ...] = (
                     "conv_alpha",
                     "dora_wd",
                     "rs_lora",
+                    "network_reg_dims",
                     *sorted({name for names in ARGUMENTS.values() for name in names}),
                     *_SPELLINGS,
                 )
