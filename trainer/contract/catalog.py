@@ -68,10 +68,11 @@ class Network(Entry):
 
 @dataclass(frozen=True)
 class Sampler(Entry):
-    """What the same sampler is called in A1111's web UI and in ComfyUI; "" where it is not to be had."""
+    """Its name in A1111's web UI and in ComfyUI, "" where it is not to be had; whether it can begin at pure noise."""
 
     a1111: str = ""
     comfyui: str = ""
+    zero_snr: bool = True
 
 
 FAMILIES: tuple[Entry, ...] = (
@@ -81,11 +82,7 @@ FAMILIES: tuple[Entry, ...] = (
     Entry(
         "SD 2.x", "trainer.families.sd2:StableDiffusion2", "Stable Diffusion 2.0, 2.1 and all models made from them."
     ),
-    Entry(
-        "SDXL",
-        "trainer.families.sdxl:StableDiffusionXL",
-        "Stable Diffusion XL and all models made from it: Pony, Illustrious, NoobAI and others.",
-    ),
+    Entry("SDXL", "trainer.families.sdxl:StableDiffusionXL", "SDXL, Pony, Illustrious, NoobAI and their like."),
 )
 
 _TUCKER = Argument(bool, "Splits the 3x3 convolutions in three matrices instead of two: smaller at the same rank.")
@@ -336,7 +333,7 @@ SAMPLERS: tuple[Sampler, ...] = (
         "DPM++ 2M",
         "dpmpp_2m",
     ),
-    Sampler("pndm", "diffusers:PNDMScheduler", "Stable Diffusion 1.x's first sampler.", "PLMS"),
+    Sampler("pndm", "diffusers:PNDMScheduler", "Stable Diffusion 1.x's first sampler.", "PLMS", zero_snr=False),
 )
 
 SINKS: tuple[Entry, ...] = (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from trainer.contract import families
+from trainer.contract import catalog, families
 from trainer.contract.families import Recognised
 from trainer.contract.settings import Preset
 
@@ -18,5 +18,12 @@ def model_notes(preset: Preset, recognised: Recognised | None) -> list[str]:
         found.append(
             f"The model does not say what it predicts; {recognised.prediction} is assumed. If the loss stays near 1, "
             "set model.prediction to the other."
+        )
+    row = catalog.find("samplers", str(preset.sampling.sampler))
+    zero_snr = recognised.zero_snr if preset.model.zero_snr == "auto" else preset.model.zero_snr == "on"
+    if zero_snr and isinstance(row, catalog.Sampler) and not row.zero_snr:
+        found.append(
+            f"The sampler {row.name} cannot begin at pure noise, as this model's zero terminal SNR needs: its sample "
+            "pictures will be grey. ddim, euler and dpm++ 2m can."
         )
     return found
