@@ -17,7 +17,7 @@ from gui.context import Context
 from gui.security import USER, Access, access, is_loopback, launch_arguments
 from gui.shared import QUIET, Shared
 from gui.studio.thumbnails import folder_of
-from gui.tabs import banner, compare, computer, dataset, language, presets, queue, runs, train, tryout
+from gui.tabs import banner, compare, computer, dataset, language, presets, queue, runs, tools, train, tryout
 from gui.tabs import help as help_tab
 from gui.watch import watcher
 from trainer.contract.machine import load_machine
@@ -33,6 +33,7 @@ TABS: tuple[tuple[str, str, Callable[[Shared], None]], ...] = (
     ("runs", "Runs", runs.build),
     ("compare", "Compare", compare.build),
     ("try", "Try", tryout.build),
+    ("tools", "Tools", tools.build),
     ("presets", "Presets", presets.build),
     ("computer", "Computer", computer.build),
     ("help", "Help", help_tab.build),

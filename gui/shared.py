@@ -24,7 +24,8 @@ states through Gradio's queue alone."""
 class Shared:
     """`tabs`: give `gr.Tabs(selected=<id>)` to open one. `chosen`: id of the run that the Runs tab shows, "" for the
     newest at work. `folder`: the image folder that the Dataset tab shows, "" for none. `ended`: the place over the
-    tabs. `train` is there once the first tab has been built; it loads a preset into the form (`Train.load`)."""
+    tabs. `train` is there once the first tab has been built; it loads a preset into the form (`Train.load`).
+    `own`: the field of the Try tab for files of one's own, once that tab has been built."""
 
     context: Context
     tabs: gr.Tabs
@@ -32,6 +33,7 @@ class Shared:
     folder: gr.State
     ended: gr.HTML
     form: Train | None = None
+    own: gr.Textbox | None = None
 
     @property
     def train(self) -> Train:

@@ -40,6 +40,7 @@ def build(shared: Shared) -> None:
     with gr.Row(elem_id="tryout-tab"):
         with gr.Column(scale=4, min_width=300, elem_classes="sheet"):
             form = _form()
+            shared.own = form.inputs["own"]
             copy_adapter.build(shared, file)
         with gr.Column(scale=8, min_width=320, elem_classes="sheet"):
             areas = [_area("try-head"), _area("try-grid"), _area("try-list")]
