@@ -16,7 +16,7 @@ from trainer.contract.problems import Problem, Problems
 
 SHOWN = 60
 _FORMS = "window.loratory.tools(element, trigger, server);"
-_CLICKS = "window.loratory.toolResult(element, trigger);"
+_CLICKS = "window.loratory.toolResult(element, trigger, (data) => trigger('open', data));"
 
 
 def build(shared: Shared) -> None:
@@ -48,13 +48,14 @@ def build(shared: Shared) -> None:
             copy_adapter.build(shared, file)
             areas.append(gr.HTML(elem_id="tool-list", js_on_load=_CLICKS, apply_default_css=False, elem_classes="area"))
     panel = _Panel(shared, watching)
-    outputs = [shown, said, *areas, file, sent]
+    clock = gr.Timer(1.0, active=False)
+    outputs = [shown, said, *areas, file, sent, clock]
     form.click(panel.start, [shown, sent], outputs, **TOLD)
     for area in areas:
         area.click(panel.act, [shown, sent], outputs, **TOLD)
         if shared.own is not None:
             area.open(panel.into_try, None, [shared.own, shared.tabs], **QUIET)
-    gr.Timer(1.0).tick(panel.look, [shown, sent], outputs, trigger_mode="once", **TOLD)
+    clock.tick(panel.look, [shown, sent], outputs, trigger_mode="once", **TOLD)
     if Building.root_block is not None:
         Building.root_block.load(panel.look, [shown, sent], outputs, **TOLD)
 
@@ -126,8 +127,10 @@ class _Panel:
             answers.append(gr.skip() if told.get(f"#{name}") == hash(texts[name]) else texts[name])
             told[f"#{name}"] = hash(texts[name])
         answers.append(gr.skip() if told.get("file") == file else file)
-        told |= {"shown": now, "file": file}
-        return [*answers, told if told != known else gr.skip()]
+        working = row is not None and row.state.state in tools_view.AT_WORK
+        told |= {"shown": now, "file": file, "working": working}
+        clock = gr.skip() if known.get("working", False) == working else gr.Timer(active=working)
+        return [*answers, told if told != known else gr.skip(), clock]
 
     def _name(self, id: str) -> str:
         run = self._watching.run(id)

@@ -82,14 +82,14 @@
     });
   }
 
-  function toolResult(element, trigger) {
+  function toolResult(element, trigger, tried) {
     const open = new Set();
     element.addEventListener("click", (event) => {
       const button = event.target.closest("button[data-what]");
       if (!button) return;
       const { what, sure } = button.dataset, data = { what, try: button.dataset.try };
       if (sure && !confirm(window.loratory.told(sure))) return;
-      trigger(what === "try" ? "open" : "click", data);
+      if (what === "try") tried(data); else trigger("click", data);
     });
     element.addEventListener("toggle", (event) => {
       const key = event.target.dataset?.fold;

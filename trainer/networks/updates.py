@@ -105,7 +105,7 @@ def _lokr(values: Values, weight: Tensor) -> Tensor:
         halves.append(a @ b if middle is None else torch.einsum("i j ..., i p, j r -> p r ...", middle, a, b))
     small, large = halves
     small = small.reshape(*small.shape, *[1] * (large.dim() - 2))
-    return torch.kron(small, large) * (scale_of(values, rank) if rank else 1.0)
+    return torch.kron(small.contiguous(), large.contiguous()) * (scale_of(values, rank) if rank else 1.0)
 
 
 def _glora(values: Values, weight: Tensor) -> Tensor:

@@ -43,12 +43,20 @@ def facts(look: Look) -> list[tuple[str, str]]:
         ("Names", look.layout),
         ("Values", f"{parameters(file, look.layers):,}"),
         ("Number format", ", ".join(formats)),
-        ("Size", f"{sum(one.size for one in tensors) / 1e6:.1f} MB"),
+        ("Size", size_of(sum(one.size for one in tensors))),
     ]
     told += [(title, file.metadata[name]) for name, title in _OF_METADATA if _says(file.metadata.get(name))]
     if look.unknown:
         told.append(("Unknown tensors", f"{len(look.unknown)}, for example {look.unknown[0]}"))
     return told
+
+
+def size_of(count: int) -> str:
+    """Bytes for people, in thousands."""
+    for name, unit in (("GB", 1e9), ("MB", 1e6)):
+        if count >= unit:
+            return f"{count / unit:.1f} {name}"
+    return f"{count / 1e3:.1f} kB"
 
 
 _OF_METADATA = (

@@ -14,6 +14,7 @@ from trainer.contract.families.base import Layer as FamilyLayer
 from trainer.contract.families.recognise import recognise, untrained
 from trainer.contract.problems import Problem, Problems
 from trainer.contract.tasks import Done
+from trainer.plan.adapters.facts import size_of
 from trainer.plan.adapters.names import place_of
 
 from .describing import network, of_family, told
@@ -59,7 +60,7 @@ def _work(work: Work) -> Done:
         made = {"extracted": {"rank": task.rank, "conv_rank": task.conv_rank, "min_diff": task.min_diff}}
         pairs = {**of_family(family), **network(ranks, wide), "modelspec.title": path.stem, **told(made)}
         size = spool.write(hashed(pairs))
-    facts = (("Layers", str(len(ranks))), ("Left out, no difference", str(same)), ("Size", f"{size / 1e6:.1f} MB"))
+    facts = (("Layers", str(len(ranks))), ("Left out, no difference", str(same)), ("Size", size_of(size)))
     notes = (f"{len(missing)} layers are in one of the files only, {missing[0]} for one",) if missing else ()
     headline = f"LoRA of {len(ranks)} layers extracted"
     return work.done(Result(headline=headline, facts=facts, notes=notes, file=str(path), adapter=True))

@@ -11,6 +11,7 @@ from torch import Tensor
 from trainer.contract.adapter_tasks import Merge, Result
 from trainer.contract.problems import Problem, Problems
 from trainer.contract.tasks import Done
+from trainer.plan.adapters.facts import size_of
 from trainer.plan.adapters.look import Layer, Look, look
 from trainer.plan.adapters.names import Place
 
@@ -49,7 +50,7 @@ def _work(work: Work) -> Done:
         made = {"merged": [[mark(one), weight] for one, weight in zip(looks, weights)], "rank": task.rank}
         size = spool.write(metadata_of(looks, ranks, wide, made, path))
     exact = "exactly, ranks side by side" if not task.rank else f"to rank {task.rank}"
-    facts = (("Layers", str(len(pieces))), ("Size", f"{size / 1e6:.1f} MB"), ("Merged", exact))
+    facts = (("Layers", str(len(pieces))), ("Size", size_of(size)), ("Merged", exact))
     return work.done(Result(headline=f"{len(looks)} adapters merged", facts=facts, file=str(path), adapter=True))
 
 

@@ -14,12 +14,13 @@ from torch import Tensor
 from trainer.contract.adapter_tasks import MergeInto, Result
 from trainer.contract.problems import Problem, Problems
 from trainer.contract.tasks import Done
+from trainer.plan.adapters.facts import size_of
 from trainer.plan.adapters.look import Layer, Look
 from trainer.plan.adapters.tensorfile import Stored
 
 from .merging import read_all, same_base, weights_of
 from .stream import DTYPES, FLOATS, FORMATS, Checkpoint, Writer
-from .updates import UPDATES, refuse, update_of
+from .updates import KINDS, refuse, update_of
 from .work import Work, output, stoppable
 
 
@@ -38,7 +39,7 @@ def _work(work: Work) -> Done:
     looks = read_all(task.adapters)
     strengths = weights_of(task.strengths, len(looks), "strengths")
     for one in looks:
-        refuse(one, tuple(UPDATES), "be merged into a checkpoint")
+        refuse(one, KINDS, "be merged into a checkpoint")
     same_base(looks)
     model = Checkpoint(task.model)
     changes, unused = changes_of(model, looks, strengths)
@@ -50,7 +51,7 @@ def _work(work: Work) -> Done:
         for one, layers in unused
         if layers
     ]
-    facts = (("Changed tensors", str(len(changes))), ("Size", f"{size / 1e9:.2f} GB"))
+    facts = (("Changed tensors", str(len(changes))), ("Size", size_of(size)))
     headline = f"{len(looks)} adapter{'s' * (len(looks) > 1)} merged into {model.path.name}"
     return work.done(Result(headline=headline, facts=facts, notes=tuple(notes), file=str(path)))
 

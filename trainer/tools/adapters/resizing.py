@@ -8,6 +8,7 @@ from typing import cast
 from trainer.contract.adapter_tasks import Resize, Result
 from trainer.contract.problems import Problem, Problems
 from trainer.contract.tasks import Done
+from trainer.plan.adapters.facts import size_of
 from trainer.plan.adapters.look import look
 
 from .describing import mark, metadata_of
@@ -50,7 +51,7 @@ def _work(work: Work) -> Done:
     facts = (
         ("Ranks (layers)", counts),
         ("Kept of the update's norm", f"{share:.2%}"),
-        ("Size", f"{size / 1e6:.1f} MB, before {sum(one.size for one in found.file.tensors.values()) / 1e6:.1f} MB"),
+        ("Size", f"{size_of(size)}, before {size_of(sum(one.size for one in found.file.tensors.values()))}"),
     )
     headline = f"resized: {share:.1%} of the norm kept"
     return work.done(Result(headline=headline, facts=facts, file=str(path), adapter=True))

@@ -14,7 +14,7 @@ from trainer.contract.adapter_tasks import Result, Upload
 from trainer.contract.families.recognise import is_hub_id
 from trainer.contract.problems import Problem, Problems
 from trainer.contract.tasks import Done
-from trainer.plan.adapters.facts import TELLS, metadata_rows
+from trainer.plan.adapters.facts import TELLS, metadata_rows, size_of
 from trainer.plan.adapters.look import Look, look
 
 from .work import Work, stoppable
@@ -26,7 +26,7 @@ def _work(work: Work) -> Done:
     name = checked(task, found)
     token = bool(find_token())
     facts = (
-        ("File", f"{found.file.path.name}, {found.file.path.stat().st_size / 1e6:.1f} MB"),
+        ("File", f"{found.file.path.name}, {size_of(found.file.path.stat().st_size)}"),
         ("To", f"{task.repo}/{name}"),
         ("Where it is made", "private" if task.private else "public: everybody can download it"),
         ("Login", "there is a token" if token else "none: set HF_TOKEN, or log in with: hf auth login"),
