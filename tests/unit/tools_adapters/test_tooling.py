@@ -1,4 +1,4 @@
-"""The Tools tab's values become tasks, on a page that others can open within its folders only; the terminal's words too."""
+"""What is typed in the Tools tab or on the terminal becomes a task; a page for others uses its own folders only."""
 
 from __future__ import annotations
 
