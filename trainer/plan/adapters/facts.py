@@ -43,7 +43,7 @@ def facts(look: Look) -> list[tuple[str, str]]:
         ("Names", look.layout),
         ("Values", f"{parameters(file, look.layers):,}"),
         ("Number format", ", ".join(formats)),
-        ("Size", size_of(sum(one.size for one in tensors))),
+        ("Size", size_of(file.path.stat().st_size)),
     ]
     told += [(title, file.metadata[name]) for name, title in _OF_METADATA if _says(file.metadata.get(name))]
     if look.unknown:

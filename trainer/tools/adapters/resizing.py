@@ -51,7 +51,7 @@ def _work(work: Work) -> Done:
     facts = (
         ("Ranks (layers)", counts),
         ("Kept of the update's norm", f"{share:.2%}"),
-        ("Size", f"{size_of(size)}, before {size_of(sum(one.size for one in found.file.tensors.values()))}"),
+        ("Size", f"{size_of(size)}, before {size_of(found.file.path.stat().st_size)}"),
     )
     headline = f"resized: {share:.1%} of the norm kept"
     return work.done(Result(headline=headline, facts=facts, file=str(path), adapter=True))
