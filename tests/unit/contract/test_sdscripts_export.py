@@ -16,6 +16,7 @@ from trainer.contract.exporters.sdscripts import Around, Exported, export
 from trainer.contract.families import by_name
 from trainer.contract.importers import recipe
 from trainer.contract.importers.flags import parser, recorded
+from trainer.contract.importers.read import read_file
 from trainer.contract.importers.sdscripts import from_config
 from trainer.contract.preset import value_at, why_off, with_values
 from trainer.contract.settings import BY_PATH, Preset
@@ -218,6 +219,18 @@ def test_rows_and_arguments_are_read_back(tmp_path: Path) -> None:
         True,
         0,
     )
+
+
+def test_the_files_in_a_folder_are_read_back_together(tmp_path: Path) -> None:
+    first = resolved({"sampling.prompts": ["a cat", "a {trigger} --w 640"], "captions.trigger": "sks"}, "SDXL")
+    out = export(first, AROUND)
+    names = {"config.toml": out.config_toml, "dataset.toml": out.dataset_toml, "prompts.txt": out.prompts_txt}
+    for name, text in names.items():
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    found = read_file(tmp_path / "config.toml").preset
+    assert found.model.family == "SDXL" and found.dataset.folders == first.dataset.folders
+    assert found.sampling.prompts == out.prompts_txt.splitlines() and found.captions.trigger == "sks"
+    assert [line.split(" --")[0] for line in found.sampling.prompts] == ["a cat", "a sks"]
 
 
 def test_a_parent_of_numbered_folders_is_written_as_its_folders(tmp_path: Path) -> None:

@@ -55,7 +55,7 @@ class Flags:
 
     def __init__(self, given: Mapping[str, Any], script: str = "") -> None:
         self.given = {flag: value for flag, value in given.items() if value is not None}
-        self.script = script
+        self.script = script if script in recorded()["scripts"] else ""
         self.changed: dict[str, str] = {}
         self.refused: dict[str, str] = {}
 

@@ -6,8 +6,10 @@
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +51,7 @@ def read_text(text: str, name: str = "", beside: Path | None = None) -> Imported
     if isinstance(content, Mapping):
         for is_it, importer in _KINDS:
             if is_it(content):
-                return importer(content, beside)
+                return importer(content, _Place(beside, text))
     raise _no(f"{name or 'this'} holds no settings of a program that is known here")
 
 
@@ -115,7 +117,21 @@ def _is_config(content: Mapping[str, Any]) -> bool:
     return len(_flat_flags(content)) >= 2
 
 
-def _own(content: Mapping[str, Any], beside: Path | None) -> Imported:
+@dataclass(frozen=True)
+class _Place:
+    """Where a content came from: the folder in which files that it names are looked for, and the whole text."""
+
+    folder: Path | None
+    text: str
+
+    def beside(self, named: Any) -> Path | None:
+        """A file that lies in the same folder, whatever folder the content says."""
+        if self.folder is None or not isinstance(named, str) or not named.strip():
+            return None
+        return self.folder / named.replace("\\", "/").rpartition("/")[2]
+
+
+def _own(content: Mapping[str, Any], place: _Place) -> Imported:
     try:
         return Imported(presets.build(content), kind=OWN)
     except Problems as faults:
@@ -125,30 +141,41 @@ def _own(content: Mapping[str, Any], beside: Path | None) -> Imported:
         return Imported(faults.rest, notes=notes, kind=OWN)
 
 
-def _config(content: Mapping[str, Any], beside: Path | None) -> Imported:
-    flat = {name: value for part in content.values() if isinstance(part, Mapping) for name, value in part.items()}
-    named = content.get("dataset_config", flat.get("dataset_config"))
-    return sdscripts.from_config(content, _dataset_beside(named, beside))
+def _config(content: Mapping[str, Any], place: _Place) -> Imported:
+    tables = [part for part in content.values() if isinstance(part, Mapping)]
+    flat = {**content, **{name: value for part in tables for name, value in part.items()}}
+    prompts = _text_of(place.beside(flat.get("sample_prompts")), ".txt")
+    if prompts is not None:
+        content = {**content, "sample_prompts": prompts.splitlines()}
+    program = re.search(r"\b((?:\w+_)?train_network)\.py\b", place.text.partition("\n")[0])  # an export says it first
+    return sdscripts.from_config(
+        content, _dataset_beside(place.beside(flat.get("dataset_config"))), program[1] if program else ""
+    )
 
 
-def _dataset_beside(named: Any, beside: Path | None) -> Mapping[str, Any] | None:
-    """A dataset file that lies in the same folder, whatever folder the configuration says."""
-    if beside is None or not isinstance(named, str) or not named.strip():
-        return None
-    path = beside / named.replace("\\", "/").rpartition("/")[2]
+def _dataset_beside(path: Path | None) -> Mapping[str, Any] | None:
+    text = _text_of(path, "")
     try:
-        if path.stat().st_size > LARGEST:
-            return None
-        content = _parsed(path.read_text(encoding="utf-8-sig"), path.name)
-    except (OSError, UnicodeDecodeError, Problems):
+        content = _parsed(text, path.name) if text is not None and path is not None else None
+    except Problems:
         return None
     return content if isinstance(content, Mapping) and _is_dataset(content) else None
 
 
+def _text_of(path: Path | None, ending: str) -> str | None:
+    """The text of a file; None where there is none that can be read."""
+    if path is None or not path.name.lower().endswith(ending):
+        return None
+    try:
+        return path.read_text(encoding="utf-8-sig") if path.stat().st_size <= LARGEST else None
+    except (OSError, UnicodeDecodeError, ValueError):
+        return None
+
+
 _KINDS = (
-    (_is_onetrainer, onetrainer.from_json),
-    (_is_dataset, lambda content, beside: sdscripts.from_dataset(content)),
-    (_is_kohya_json, lambda content, beside: kohya_json.from_json(content)),
+    (_is_onetrainer, lambda content, place: onetrainer.from_json(content, place.folder)),
+    (_is_dataset, lambda content, place: sdscripts.from_dataset(content)),
+    (_is_kohya_json, lambda content, place: kohya_json.from_json(content)),
     (_is_own, _own),
     (_is_config, _config),
 )
