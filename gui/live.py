@@ -96,7 +96,11 @@ def _was(path: str, value: Any) -> str:
         return "empty"
     if isinstance(shown, bool):
         return "on" if shown else "off"
-    text = ", ".join(str(row.get("path")) for row in shown) if isinstance(shown, list) else str(shown)
+    text = (
+        ", ".join(str(row.get("path") or row.get("match") or "") for row in shown)
+        if isinstance(shown, list)
+        else str(shown)
+    )
     return text if len(text) <= 60 else text[:57] + "..."
 
 

@@ -68,6 +68,16 @@ def test_rows_of_folders_are_taken_from_the_text() -> None:
     assert len(draft.shown["dataset.folders"]) == 2
 
 
+def test_rules_of_layers_are_taken_from_the_text_and_told_in_words() -> None:
+    draft = draft_of(Preset())
+    rules = '[[network.layers]]\nmatch = "attn2"\nrank = 4\n[[network.layers]]\nmatch = "ff"\nrate = 0.5\n'
+    assert typed(draft, text_of(draft).replace("layers = []\n", "") + rules) == ["network.layers"]
+    assert [str(rule) for rule in draft.preset.network.layers] == ["attn2: rank 4", "ff: rate 0.5"]
+    assert [row["match"] for row in draft.shown["network.layers"]] == ["attn2", "ff"]
+    text = text_of(draft)
+    assert toml_text.read(text)[0] == resolved(draft.preset, ROOT) and typed(draft, text) == []
+
+
 def test_own_comments_stay_through_edits_of_the_form_and_with_the_help() -> None:
     draft = draft_of(DEMO)
     text = text_of(draft).replace("\nrank = 16", "\n# mine, above\nrank = 16  # mine, beside")

@@ -26,6 +26,12 @@ class LayerRule(Section):
     rate: Annotated[float | None, Field(ge=0, le=1000), Setting("Rate factor", tier="expert")] = None
     """Factor on the learning rate of these layers; 0 leaves them out. Empty: as elsewhere."""
 
+    def __str__(self) -> str:
+        """As people read it: "attn2: rank 4, rate 0.5"."""
+        given = ((name, getattr(self, name)) for name in ("rank", "alpha", "rate"))
+        told = ", ".join(f"{name} {value:g}" for name, value in given if value is not None)
+        return f"{self.match or 'all layers'}: {told or 'as elsewhere'}"
+
 
 class Network(Section):
     type: Annotated[str, Setting("Network type", kohya="network_module", choices="networks")] = "LoRA"
