@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from .. import optimizer_table
 from . import loose
+from . import onetrainer_data as data
 from . import onetrainer_keys as keys
 from .flags import Flags, interval
 from .links import Link, Values
@@ -28,15 +29,11 @@ def _plain(flag: str, path: str, kind: Callable[[Any], Any], empty: Any = None) 
     return _link((flag,), (path,), read)
 
 
-def _word(flags: Flags, key: str) -> str:
-    return loose.text(flags[key]).upper()
-
-
 def _format(key: str, path: str) -> Link:
     def read(flags: Flags) -> Values:
-        found = _FORMATS.get(_word(flags, key))
+        found = _FORMATS.get(data.word(flags, key))
         if found is None:
-            flags.change(key, f"{_word(flags, key)[:30]} is not offered here: the usual format is taken")
+            flags.change(key, f"{data.word(flags, key)[:30]} is not offered here: the usual format is taken")
             return {}
         return {path: found}
 
@@ -45,7 +42,7 @@ def _format(key: str, path: str) -> Link:
 
 def _every(flags: Flags, key: str) -> str | None:
     """ "10 minutes" of a number and its unit."""
-    count, unit = loose.number(flags[key]) or 0, _word(flags, f"{key}_unit")
+    count, unit = loose.number(flags[key]) or 0, data.word(flags, f"{key}_unit")
     if unit in ("NEVER", "") or count <= 0:
         return "never"
     if unit in ("EPOCH", "STEP"):
@@ -66,7 +63,7 @@ def _model(flags: Flags) -> Values:
     forced = forced or ("epsilon" if loose.flag(flags["force_epsilon_prediction"]) else "auto")
     rescaled = loose.flag(flags["rescale_noise_scheduler_to_zero_terminal_snr"])
     return {
-        "model.family": keys.FAMILIES.get(_word(flags, "model_type"), "auto"),
+        "model.family": keys.FAMILIES.get(data.word(flags, "model_type"), "auto"),
         "model.prediction": forced,
         "model.zero_snr": "on" if rescaled else "auto",
     }
@@ -74,10 +71,10 @@ def _model(flags: Flags) -> Values:
 
 def _rates(flags: Flags) -> Values:
     rate = loose.number(flags["learning_rate"])
-    if _word(flags, "learning_rate_scaler") not in ("NONE", ""):
+    if data.word(flags, "learning_rate_scaler") not in ("NONE", ""):
         flags.change("learning_rate_scaler", "rates are never scaled here: multiply the learning rate yourself")
     unet, first, second = (loose.flag(flags[f"{part}.train"]) for part in ("unet", "text_encoder", "text_encoder_2"))
-    large = _word(flags, "model_type").startswith("STABLE_DIFFUSION_XL")
+    large = data.word(flags, "model_type").startswith("STABLE_DIFFUSION_XL")
     second = second and large
     values: Values = {"optimizer.learning_rate": rate, "network.unet": unet, "network.text_encoder": first or second}
     own = {part: loose.number(flags[f"{part}.learning_rate"]) for part in ("unet", "text_encoder", "text_encoder_2")}
@@ -93,7 +90,7 @@ def _stop(part: str, path: str) -> Link:
     def read(flags: Flags) -> Values:
         after, unit = (
             loose.number(flags[f"{part}.stop_training_after"]),
-            _word(flags, f"{part}.stop_training_after_unit"),
+            data.word(flags, f"{part}.stop_training_after_unit"),
         )
         epochs = loose.number(flags["epochs"]) or 0
         if not after or unit == "NEVER" or not loose.flag(flags[f"{part}.train"]):
@@ -116,7 +113,7 @@ _SCHEDULES = {
 
 
 def _schedule(flags: Flags) -> Values:
-    name = _word(flags, "learning_rate_scheduler")
+    name = data.word(flags, "learning_rate_scheduler")
     ours = _SCHEDULES.get(name, "polynomial" if name == "REX" else "constant")
     if name not in _SCHEDULES:
         flags.change("learning_rate_scheduler", f"{name[:30]} is not offered here: {ours} is put there")
@@ -157,7 +154,7 @@ _DECAY = {"AdamW": 0.01, "AdamW8bit": 0.01, "ScheduleFreeAdamW": 0.01}
 
 
 def _optimizer(flags: Flags) -> Values:
-    name = _word(flags, "optimizer.optimizer")
+    name = data.word(flags, "optimizer.optimizer")
     known = _OPTIMIZERS.get(name) or optimizer_table.find(name.replace("_", "").lower())
     ours = known or next((row for part, row in _NEAREST if part in name), "AdamW")
     if not known:
@@ -184,7 +181,7 @@ def _optimizer(flags: Flags) -> Values:
 
 
 def _network(flags: Flags) -> Values:
-    kind = {"LOHA": "LoHa", "LOKR": "LoKr", "OFT_2": "OFT", "LORA": "LoRA"}.get(_word(flags, "peft_type"), "LoRA")
+    kind = {"LOHA": "LoHa", "LOKR": "LoKr", "OFT_2": "OFT", "LORA": "LoRA"}.get(data.word(flags, "peft_type"), "LoRA")
     source = {"LoKr": "lokr_dim", "OFT": "oft_block_size"}.get(kind, "lora_rank")
     rank = loose.whole(flags[source]) or 16
     values: Values = {
@@ -210,7 +207,7 @@ def _network(flags: Flags) -> Values:
 
 def _layers(flags: Flags) -> Values:
     preset, words = loose.text(flags["layer_filter_preset"]), loose.text(flags["layer_filter"])
-    source = "lokr_dim" if _word(flags, "peft_type") == "LOKR" else "lora_rank"
+    source = "lokr_dim" if data.word(flags, "peft_type") == "LOKR" else "lora_rank"
     if preset == "attn-mlp":
         return {"network.conv_rank": 0}
     if preset == "attn-only":
@@ -222,135 +219,6 @@ def _layers(flags: Flags) -> Values:
     return {"network.conv_rank": rank, "network.conv_alpha": loose.number(flags["lora_alpha"]) or float(rank)}
 
 
-def _loss(flags: Flags) -> Values:
-    strengths = {name: loose.number(flags[f"{key}_strength"]) or 0.0 for name, key in _LOSSES}
-    loss = max(strengths, key=lambda name: strengths[name])
-    if sum(strength > 0 for strength in strengths.values()) > 1:
-        flags.change("mse_strength", f"losses are not mixed here: the strongest, {loss}, is taken")
-    values: Values = {"noise.loss": loss if strengths[loss] > 0 else "l2"}
-    if loss == "huber":
-        values |= {"noise.huber_c": loose.number(flags["huber_delta"]) or 1.0, "noise.huber_schedule": "constant"}
-    weight = _word(flags, "loss_weight_fn")
-    if weight in ("P2", "SIGMA"):
-        flags.change("loss_weight_fn", f"{weight} is not offered here: all timesteps count alike")
-    gamma = loose.number(flags["loss_weight_strength"]) or 5.0
-    return values | {
-        "noise.min_snr_gamma": gamma if weight == "MIN_SNR_GAMMA" else 0.0,
-        "noise.debiased": weight == "DEBIASED_ESTIMATION",
-    }
-
-
-_LOSSES = (("l2", "mse"), ("l1", "mae"), ("huber", "huber"))
-
-
-def _timesteps(flags: Flags) -> Values:
-    low, high = loose.number(flags["min_noising_strength"]) or 0.0, loose.number(flags["max_noising_strength"])
-    kind = _word(flags, "timestep_distribution")
-    ours = {"UNIFORM": "uniform", "LOGIT_NORMAL": "logit normal", "COS_MAP": "cosmap"}.get(kind)
-    if ours is None:
-        flags.change("timestep_distribution", f"{kind[:30]} is not offered here: uniform is put there")
-    values: Values = {
-        "noise.timestep_min": min(max(round(1000 * low), 0), 999),
-        "noise.timestep_max": min(max(round(1000 * (1.0 if high is None else high)), 1), 1000),
-        "noise.timesteps": ours or "uniform",
-    }
-    if ours == "logit normal":
-        values["noise.timestep_mean"] = loose.number(flags["noising_bias"]) or 0.0
-        values["noise.timestep_spread"] = (loose.number(flags["noising_weight"]) or 0.0) + 1.0
-    return values
-
-
-def _resolution(flags: Flags) -> Values:
-    found = [int(side) for side in re.findall(r"\d{2,5}", loose.text(flags["resolution"]))]
-    if not found:
-        raise ValueError("it is no size")
-    if "x" in loose.text(flags["resolution"]).lower() and len(found) > 1:
-        side = max(8, round((found[0] * found[1]) ** 0.5 / 8) * 8)
-        flags.change("resolution", f"here a square says the area: {side} is put there")
-        return {"dataset.resolution": side}
-    if len(found) > 1:
-        flags.change("resolution", f"images have one resolution here: the first, {found[0]}, is taken")
-    return {"dataset.resolution": found[0]}
-
-
-def _masks(flags: Flags) -> Values:
-    if not loose.flag(flags["masked_training"]):
-        return {"dataset.masks": "none"}
-    why = "its masks lie beside the images as name-masklabel.png: put them in a folder of masks, named like the images"
-    flags.change("masked_training", why)
-    return {
-        "dataset.masks": "none",
-        "dataset.mask_outside": loose.number(flags["unmasked_weight"]),
-        "dataset.mask_normalise": "area" if loose.flag(flags["normalize_masked_area_loss"]) else "none",
-    }
-
-
-def _concepts(flags: Flags) -> Values:
-    rows, first = [], None
-    values: Values = {}
-    for concept in flags["concepts"] or []:
-        path = loose.text(concept.get("path")) if isinstance(concept, Mapping) else ""
-        if not path or not loose.flag(concept.get("enabled", True)):
-            continue
-        kind = loose.text(concept.get("type")).upper()
-        if kind == "VALIDATION":
-            values["validation.folder"] = path
-            continue
-        repeats = loose.number(concept.get("balancing", 1)) or 1.0
-        if loose.text(concept.get("balancing_strategy")).upper() == "SAMPLES" or not float(repeats).is_integer():
-            flags.change("concepts", "images are balanced by whole repeats here: look at them")
-            repeats = max(round(repeats), 1) if repeats < 100 else 1
-        row: Values = {"path": path, "repeats": min(max(int(repeats), 1), 10000)}
-        if kind == "PRIOR_PREDICTION":
-            row["regularisation"] = True
-        rows.append(row)
-        first = first if first is not None else concept
-    values["dataset.folders"] = rows
-    return values | (_of_concept(first) if first is not None else {})
-
-
-def _of_concept(concept: Mapping[str, Any]) -> Values:
-    """What a concept says of its images and captions; the first one's counts for all."""
-    image, text = (part if isinstance(part := concept.get(name), Mapping) else {} for name in ("image", "text"))
-    source = loose.text(text.get("prompt_source")) or "sample"
-    values: Values = {
-        "dataset.flip": loose.flag(image.get("enable_random_flip")),
-        "captions.mode": {"sample": "files", "concept": "files"}.get(source, "folder name"),
-        "captions.shuffle": loose.flag(text.get("enable_tag_shuffling")),
-        "captions.separator": loose.text(text.get("tag_delimiter")) or ",",
-        "captions.keep_tokens": loose.whole(text.get("keep_tags_count", 1)) or 0,
-    }
-    if loose.flag(image.get("enable_random_rotate")):
-        values["dataset.rotate"] = loose.number(image.get("random_rotate_max_angle")) or 0.0
-    jitters = [
-        loose.number(image.get(f"random_{name}_max_strength")) or 0.0
-        for name in ("brightness", "contrast", "saturation")
-        if loose.flag(image.get(f"enable_random_{name}"))
-    ]
-    if jitters:
-        values["dataset.jitter"] = min(max(jitters), 1.0)
-    if loose.flag(text.get("tag_dropout_enable")):
-        chance = loose.number(text.get("tag_dropout_probability")) or 0.0
-        whole = loose.text(text.get("tag_dropout_mode")).upper() in ("FULL", "")
-        values["captions.dropout" if whole else "captions.tag_dropout"] = chance
-    return values
-
-
-def _samples(flags: Flags) -> Values:
-    lines = []
-    for sample in flags["samples"] or []:
-        if not isinstance(sample, Mapping) or not loose.flag(sample.get("enabled", True)):
-            continue
-        text = " ".join(loose.text(sample.get("prompt")).split())
-        words = (("n", "negative_prompt"), ("w", "width"), ("h", "height"), ("d", "seed"), ("s", "diffusion_steps"))
-        parts = [
-            f"--{flag} {sample[key]}" for flag, key in (*words, ("l", "cfg_scale")) if sample.get(key) not in (None, "")
-        ]
-        if text:
-            lines.append(" ".join([text, *parts]))
-    return {"sampling.prompts": lines} if lines else {}
-
-
 def _name(flags: Flags) -> Values:
     name = loose.text(flags["output_model_destination"]).replace("\\", "/").rpartition("/")[2]
     name = re.sub(r"\.(safetensors|ckpt|pt)$", "", name)
@@ -358,11 +226,11 @@ def _name(flags: Flags) -> Values:
 
 
 def _average(flags: Flags) -> Values:
-    return {"network.ema": 0.0 if _word(flags, "ema") in ("OFF", "") else loose.number(flags["ema_decay"])}
+    return {"network.ema": 0.0 if data.word(flags, "ema") in ("OFF", "") else loose.number(flags["ema_decay"])}
 
 
 def _clip_skip(flags: Flags) -> Values:
-    large = _word(flags, "model_type").startswith("STABLE_DIFFUSION_XL")
+    large = data.word(flags, "model_type").startswith("STABLE_DIFFUSION_XL")
     return {"captions.clip_skip": 1 if large else (loose.whole(flags["text_encoder_layer_skip"]) or 0) + 1}
 
 
@@ -452,7 +320,7 @@ LINKS: tuple[Link, ...] = (
     _format("train_dtype", "precision.compute"),
     _format("output_dtype", "precision.save"),
     _format("unet.weight_dtype", "precision.base"),
-    _link(("resolution",), ("dataset.resolution",), _resolution),
+    _link(("resolution",), ("dataset.resolution",), data.resolution),
     _plain("aspect_ratio_bucketing", "dataset.buckets", loose.flag),
     _link(("latent_caching",), ("memory.cache_latents", "memory.cache_text"), _caches),
     _plain("unet.gradient_checkpointing", "memory.gradient_checkpointing", loose.flag),
@@ -467,7 +335,7 @@ LINKS: tuple[Link, ...] = (
             "loss_weight_strength",
         ),
         ("noise.loss", "noise.huber_c", "noise.huber_schedule", "noise.min_snr_gamma", "noise.debiased"),
-        _loss,
+        data.loss,
     ),
     _link(
         ("offset_noise_weight", "generalized_offset_noise"),
@@ -484,16 +352,16 @@ LINKS: tuple[Link, ...] = (
             "noising_bias",
         ),
         ("noise.timestep_min", "noise.timestep_max", "noise.timesteps", "noise.timestep_mean", "noise.timestep_spread"),
-        _timesteps,
+        data.timesteps,
     ),
     _link(("text_encoder_layer_skip",), ("captions.clip_skip",), _clip_skip),
     _link(
         ("masked_training", "unmasked_weight", "normalize_masked_area_loss"),
         ("dataset.masks", "dataset.mask_outside", "dataset.mask_normalise"),
-        _masks,
+        data.masks,
     ),
-    _link(("concepts",), ("dataset.folders",), _concepts),
-    _link(("samples",), ("sampling.prompts",), _samples),
+    _link(("concepts",), ("dataset.folders",), data.concepts),
+    _link(("samples",), ("sampling.prompts",), data.samples),
     _interval("sample_after", "sampling.every"),
     _interval("save_every", "saving.every"),
     _interval("backup_after", "saving.state_every"),
