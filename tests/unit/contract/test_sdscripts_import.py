@@ -87,6 +87,7 @@ def test_a_configuration_is_taken_over_with_sd_scripts_defaults_for_the_rest() -
     assert preset.training.batch_size == 1 and preset.precision.compute == "float" and not preset.dataset.buckets
     assert preset.captions.extension == ".caption" and preset.sampling.sampler == "ddim"
     keys = {key.name: key for key in found.keys}
+    assert from_config({"hub": {"token": "hf_abc"}}).keys[0].value == HIDDEN
     assert "did you mean network_alpha?" in keys["anything.netwrok_alpha"].reason
     assert keys["anything.huggingface_token"].value == HIDDEN and "hf_abc" not in repr(found)
     assert preset.about.carried == {"network_args.made_up": "1"}

@@ -40,8 +40,8 @@ class Around:
 
 @dataclass(frozen=True)
 class Exported:
-    """The two files, the sample prompts (a third, "" where none are drawn), and the program that takes them. `refused`:
-    what it cannot do; `notes`: what it does otherwise."""
+    """The two files, the sample prompts (a third, "" where it is not needed), and the program that takes them.
+    `refused`: what it cannot do; `notes`: what it does otherwise."""
 
     config_toml: str
     dataset_toml: str
@@ -67,7 +67,7 @@ def export(preset: Preset, around: Around | None = None) -> Exported:
     return Exported(
         _toml(config, f"Written from a preset. Train it: accelerate launch {script}.py --config_file <this file>"),
         _toml_dataset(data),
-        prompts(preset) if preset.sampling.every != "never" or preset.sampling.at_start else "",
+        prompts(preset) if _draws(preset) and not preset.sampling.prompts_file else "",
         f"{script}.py",
         tuple(limits.problems(preset, script, around.lycoris)),
         (*limits.notes(preset, script), *lost),
@@ -92,7 +92,7 @@ def _beside(preset: Preset, around: Around, script: str) -> dict[str, Any]:
         "dataset_config": around.dataset_file,
         "output_dir": around.output_dir or None,
         "logging_dir": around.logging_dir if around.logging_dir and preset.logging.tensorboard else None,
-        "sample_prompts": around.prompts_file if preset.sampling.every != "never" or preset.sampling.at_start else None,
+        "sample_prompts": (preset.sampling.prompts_file or around.prompts_file) if _draws(preset) else None,
         "save_model_as": "safetensors",
         "no_metadata": not preset.saving.publish,
         "no_half_vae": True,
@@ -100,6 +100,10 @@ def _beside(preset: Preset, around: Around, script: str) -> dict[str, Any]:
     if script == LARGE:
         found["cache_text_encoder_outputs"] = limits.caches_text(preset)
     return {flag: value for flag, value in found.items() if value is not None}
+
+
+def _draws(preset: Preset) -> bool:
+    return preset.sampling.every != "never" or preset.sampling.at_start
 
 
 def _with_carried(flags: Mapping[str, Any], preset: Preset, script: str) -> tuple[dict[str, Any], list[str]]:

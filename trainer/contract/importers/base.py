@@ -15,7 +15,7 @@ left out, for a reason."""
 
 FATES: tuple[Fate, ...] = ("mapped", "carried", "dropped")
 
-SECRET = re.compile(r"(^|_)(token|api_?key|password|secrets?)$", re.IGNORECASE)
+SECRET = re.compile(r"(^|[_.-])(token|api_?key|password|secrets?)$", re.IGNORECASE)
 """Names whose values are never shown nor kept."""
 
 HIDDEN = "(a secret)"
