@@ -79,7 +79,8 @@ def rich_forward(layer: nn.Linear | nn.Conv2d, adapter: Rich) -> Callable[[Tenso
     def forward(x: Tensor) -> Tensor:
         if adapter.skipped():
             return plain(layer, x, layer.bias)
-        gain_O = adapter.gain()
+        with torch.autocast(x.device.type, enabled=False):  # or it would be rounded like an activation
+            gain_O = adapter.gain()
         base = plain(layer, x, layer.bias if gain_O is None else None)
         down, up = adapter.down.to(base.dtype), (adapter.up * adapter.scale).to(base.dtype)
         if isinstance(layer, nn.Linear):

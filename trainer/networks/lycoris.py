@@ -102,7 +102,8 @@ class LycorisLayer(AdapterLayer):
         def forward(x: Tensor) -> Tensor:
             if self.skipped():
                 return plain(layer, x, layer.bias)
-            update = self._thinned(self.update())
+            with torch.autocast(x.device.type, enabled=False):  # or the update would be rounded like an activation
+                update = self._thinned(self.update())
             dropout = self.drops.values if self.training else 0.0
             exact = layer.weight.dtype == torch.float32 and not torch.is_autocast_enabled(x.device.type)
             if exact and not dropout:

@@ -130,6 +130,17 @@ def test_half_precision_is_near_float(case: str, dtype: torch.dtype) -> None:
 
 
 @EVERY
+def test_autocast_over_a_float_base_is_near_float(case: str) -> None:
+    model = small()
+    network = with_values(build(case, model))
+    network.attach()
+    exact = model(X)
+    with torch.autocast("cpu", torch.bfloat16):
+        near = model(X)
+    assert near.dtype == torch.bfloat16 and (near.float() - exact).norm() < 0.02 * exact.norm()
+
+
+@EVERY
 @pytest.mark.parametrize("drops", [Drops(0.5), Drops(ranks=0.5), Drops(layers=0.5)], ids=["values", "ranks", "layers"])
 def test_dropout_is_in_training_only_and_right_on_average(case: str, drops: Drops) -> None:
     model = small()

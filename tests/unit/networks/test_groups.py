@@ -1,0 +1,152 @@
+"""What the optimizer gets: rates by part, block and matrix; parts that stop; what a file says of its network."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+import torch
+
+from tests.adapter_kinds import CASES, build, small, targets
+from trainer.contract import catalog, preset
+from trainer.contract.families import by_name
+from trainer.contract.settings import Preset
+from trainer.networks.lora import LoRA
+from trainer.optim.average import Average
+from trainer.optim.optimizers import applied_rates, make_optimizer
+from trainer.optim.schedule import Scheduler
+from trainer.plan.network_facts import network_facts
+from trainer.trained import make_groups
+
+FAMILY = by_name("SDXL")
+
+
+def resolved(changes: dict[str, Any]) -> Preset:
+    return preset.resolve(preset.with_values(preset.build({}), changes), FAMILY)
+
+
+def of_three_parts() -> LoRA:
+    """The same three layers in the U-Net and in two encoders."""
+    model = small()
+    parts = [target for part in ("unet", "te1", "te2") for target in targets(model, part)]
+    for index, target in enumerate(parts):
+        object.__setattr__(target, "key", f"lora_{index}_{target.path}")
+    return LoRA(parts, 2, 2.0, 2, 2.0)
+
+
+BOTH = {
+    "network.text_encoder": True,
+    "optimizer.learning_rate": 1e-3,
+    "optimizer.text_encoder_learning_rate": 1e-4,
+    "optimizer.text_encoder_2_learning_rate": 5e-5,
+}
+
+
+def test_each_part_has_its_rate_and_lora_plus_its_own() -> None:
+    chosen = resolved({**BOTH, "optimizer.loraplus": 4.0, "optimizer.loraplus_text_encoder": 1.0})
+    groups = make_groups(chosen, of_three_parts(), 100)
+    assert [(group.name, group.factor, len(group.parameters)) for group in groups] == [
+        ("unet", 1.0, 3),
+        ("unet", 4.0, 3),
+        ("text_encoder", 1.0, 6),
+        ("text_encoder_2", 1.0, 6),
+    ]
+    assert [group.rate for group in groups] == pytest.approx([1e-3, 4e-3, 1e-4, 5e-5])
+    optimizer = make_optimizer(torch.optim.AdamW, catalog.optimizer("AdamW"), groups, chosen.optimizer)
+    Scheduler(optimizer, preset.with_values(chosen, {"schedule.name": "linear"}).schedule, 100).set(51)
+    told = applied_rates(optimizer)
+    assert set(told) == {"unet", "text_encoder", "text_encoder_2"}
+    assert told["unet"] == optimizer.param_groups[0]["lr"] and told["unet"] < 1e-3, "that of a factor 1"
+
+
+def test_an_encoder_with_rate_zero_is_not_trained() -> None:
+    groups = make_groups(resolved({**BOTH, "optimizer.text_encoder_2_learning_rate": 0.0}), of_three_parts(), 100)
+    assert [group.name for group in groups] == ["unet", "text_encoder"]
+
+
+@pytest.mark.parametrize("name", ["AdamW", "Adam", "SGD", "Lion", "ScheduleFreeAdamW", "Adafactor"])
+def test_a_part_that_has_stopped_does_not_move(name: str) -> None:
+    """With momentum, decay and averages of its own: what gets no gradient is left alone by every optimizer."""
+    chosen = resolved({**BOTH, "optimizer.name": name, "optimizer.text_encoder_stop": 50.0})
+    network, row = of_three_parts(), catalog.optimizer(name)
+    groups = make_groups(chosen, network, 4)
+    assert [group.last_step for group in groups][1:] == [2, 2]
+    module, _, attribute = row.target.partition(":")
+    kind = getattr(__import__(module, fromlist=[attribute]), attribute)
+    optimizer = make_optimizer(kind, row, groups, chosen.optimizer)
+    schedule = Scheduler(optimizer, chosen.schedule, 4)
+    seen = []
+    for step in (1, 2, 3, 4):
+        schedule.set(step)
+        optimizer.zero_grad(set_to_none=True)
+        loss = sum(value.square().sum() + value.sum() for group in groups for value in group.parameters)
+        loss.backward()  # type: ignore[union-attr]
+        optimizer.step()
+        seen.append({part: [v.detach().clone() for v in network.parameters(part)] for part in ("unet", "te1", "te2")})
+    for part in ("te1", "te2"):
+        assert all(torch.equal(a, b) for a, b in zip(seen[1][part], seen[3][part]))
+    assert all(not torch.equal(a, b) for a, b in zip(seen[1]["unet"], seen[3]["unet"]))
+    assert applied_rates(optimizer)["text_encoder"] == 0.0 < applied_rates(optimizer)["unet"]
+    schedule.set(1)
+    assert all(value.requires_grad for group in groups for value in group.parameters), "a run that begins anew"
+
+
+@pytest.mark.parametrize("case", ["LoHa", "LoKr", "DyLoRA", "GLoRA"])
+def test_lora_plus_is_for_what_starts_at_zero(case: str) -> None:
+    network = build(case, small())
+    outer = [piece.values for piece in network.pieces("unet") if piece.outer]
+    assert outer and not any(value.any() for value in outer)
+    assert all(piece.values.any() for piece in network.pieces("unet") if not piece.outer)
+    assert CASES[case][0] in {row.name for row in catalog.NETWORKS if row.paired}
+
+
+def test_an_average_follows_and_leaves_what_is_trained_alone() -> None:
+    value = torch.nn.Parameter(torch.zeros(3))
+    average = Average([value], 0.9)
+    with torch.no_grad():
+        value.fill_(1.0)
+    average.add(1, torch.tensor(False))
+    assert not average.values[0].any(), "a step that changed nothing does not count"
+    average.add(1, torch.tensor(True))
+    assert average.values[0] == pytest.approx(torch.full((3,), 1 - 2 / 11))
+    with average.in_use():
+        assert torch.equal(value.detach(), average.values[0])
+    assert torch.equal(value.detach(), torch.ones(3))
+
+
+@pytest.mark.parametrize(
+    ("changes", "module", "arguments"),
+    [
+        ({}, "networks.lora", None),
+        ({"network.conv_rank": 4}, "networks.lora", {"conv_dim": "4", "conv_alpha": "4.0"}),
+        ({"network.dora": True}, "lycoris.kohya", {"algo": "locon", "dora_wd": "True"}),
+        ({"network.rank_stabilised": True}, "lycoris.kohya", {"algo": "locon", "rs_lora": "True"}),
+        (
+            {"network.type": "LoKr", "network.args": {"factor": 8}},
+            "lycoris.kohya",
+            {"algo": "lokr", "factor": "8"},
+        ),
+        (
+            {"network.type": "OFT", "network.rank_dropout": 0.1},
+            "lycoris.kohya",
+            {"algo": "diag-oft", "rank_dropout": "0.1"},
+        ),
+        (
+            {"network.block_ranks": [2] * 23, "network.up_rates": "cosine", "network.rates_zero": 0.1},
+            "networks.lora",
+            {"block_dims": ",".join(["2"] * 23), "up_lr_weight": "cosine", "block_lr_zero_threshold": "0.1"},
+        ),
+        (
+            {"network.layers": [{"match": "attn1", "rank": 4}], "optimizer.loraplus": 16.0},
+            "networks.lora",
+            {"network_reg_dims": "attn1=4", "loraplus_lr_ratio": "16"},
+        ),
+    ],
+)
+def test_a_file_says_of_its_network_what_kohyas_would(
+    changes: dict[str, Any], module: str, arguments: dict[str, str] | None
+) -> None:
+    facts = dict(network_facts(resolved(changes)))
+    assert facts["ss_network_module"] == module and facts["ss_network_dim"] == "16"
+    assert json.loads(facts.get("ss_network_args", "null")) == arguments
