@@ -30,6 +30,7 @@ from .notes import notes
 from .scan import ImageFile, Unreadable
 from .sides import Known
 from .split import Division
+from .started import ranks_of
 from .steps import Steps, count_steps
 from .subjects import probe_of, subjects_of, turns_of
 
@@ -224,6 +225,8 @@ def _missing_files(preset: Preset) -> list[Problem]:
         if file and not os.path.isfile(file)
     ]
     prompts, vae, likeness = preset.sampling.prompts_file, preset.model.vae, preset.validation.likeness_model
+    if preset.network.start and preset.network.start_ranks and not problems:
+        problems += _no_ranks(preset.network.start)
     if prompts and not os.path.isfile(prompts):
         problems.append(Problem("sampling.prompts_file", f"there is no file {prompts}", "check the path", "data"))
     if vae and not os.path.exists(vae) and not is_hub_id(vae):
@@ -232,6 +235,16 @@ def _missing_files(preset: Preset) -> list[Problem]:
         why = f"there is no folder {likeness}"
         problems.append(Problem("validation.likeness_model", why, "check the path, or leave it empty", "model"))
     return problems
+
+
+def _no_ranks(start: str) -> list[Problem]:
+    """An adapter whose ranks are to be taken over and that tells none."""
+    try:
+        ranks_of(start)
+    except (OSError, ValueError) as error:
+        fix = "choose a LoRA, LoHa or GLoRA in Kohya's layout, or turn network.start_ranks off"
+        return [Problem("network.start", str(error), fix, "model")]
+    return []
 
 
 def make_plan(
