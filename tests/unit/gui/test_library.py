@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gui import library, text
+from gui import library, preset_html, text
 from gui.context import Context
 from gui.session import resolved
 from trainer.contract.machine import ENVIRONMENT, Machine
@@ -140,3 +140,16 @@ def test_a_problem_leads_to_its_field_where_there_is_one() -> None:
     told = text.problem_list([Problem(path, "no") for path in paths])
     assert told.count("data-jump") == 2 and "f-network-rank" in told and "f-dataset-folders" in told
     assert "<strong>netwrok</strong>" in told and "<strong>dataset.folders.repeat</strong>" in told
+
+
+def test_shipped_presets_can_be_narrowed_by_model_use_and_memory(context: Context) -> None:
+    root = Path(__file__).resolve().parents[3]
+    found = library.entries(Context(root, context.runs, context.machine))
+    shipped = {entry.path.stem: entry for entry in found if entry.key.startswith("shipped/")}
+    entry = shipped["noobai-vpred-character-8gb"]
+    assert (entry.base, entry.what, entry.memory_gb) == ("NoobAI v-pred", "character", 8)
+    assert all(each.base and ((each.what and each.memory_gb) or name == "demo") for name, each in shipped.items())
+    names = list(shipped)
+    assert names.index("sdxl-character-8gb") < names.index("sdxl-character-12gb") < names.index("sdxl-character-24gb")
+    drawn = preset_html.shelf(Context(root, context.runs, context.machine))
+    assert 'data-chip="memory" data-value="12">12 GB<' in drawn and 'data-base="SDXL" data-what="style"' in drawn
