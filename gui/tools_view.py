@@ -66,7 +66,7 @@ def _input(how: Shown, about: Any, marks: str) -> str:
             f"<option{' selected' if each == about.default else ''}>{escape(str(each))}</option>"
             for each in get_args(about.annotation)
         )
-        return f"<select {marks}>{options}</select>"
+        return f"<select {marks}{_NO}>{options}</select>"
     if how.input in ("adapters", "lines"):
         typed = f'<textarea {marks} rows="3" placeholder="{place}" translate="no" spellcheck="false"></textarea>'
     else:

@@ -16,6 +16,7 @@
       }
       const option = make("option", row.name);
       option.value = row.path;
+      option.translate = false;
       groups.get(row.group).append(option);
     }
   }
