@@ -23,6 +23,16 @@ PLAIN = [
 ]
 
 
+XL = [
+    "unet/diffusion_pytorch_model-00001-of-00002.safetensors",
+    "unet/diffusion_pytorch_model-00002-of-00002.safetensors",
+    "vae/diffusion_pytorch_model.safetensors",
+    "text_encoder/model.safetensors",
+    "text_encoder_2/model.safetensors",
+]
+"""A model with two encoders whose U-Net is in shards, as diffusers saves one larger than 10 GB."""
+
+
 @pytest.mark.parametrize(
     ("files", "wanted"),
     [
@@ -33,6 +43,14 @@ PLAIN = [
                 "vae/diffusion_pytorch_model.safetensors",
                 "text_encoder/model.safetensors",
             ],
+        ),
+        (
+            [
+                *XL,
+                "unet/diffusion_pytorch_model.fp16.safetensors",
+                "unet/diffusion_pytorch_model.safetensors.index.json",
+            ],
+            XL,
         ),
         (
             ["unet/diffusion_pytorch_model.fp16.safetensors", "unet/diffusion_pytorch_model.bin"],
