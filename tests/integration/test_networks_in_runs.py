@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from tiny_models import SDXL, build
 from whole_runs import of_kind, same_bits, tensors
 
 from trainer.contract import preset as presets
@@ -146,3 +148,35 @@ def test_a_run_starts_from_an_adapter_and_on_top_of_others(train_here: Train, sm
     with pytest.raises(Problems) as caught:
         examine(missing)
     assert {problem.path for problem in caught.value.problems} == {"model.adapters", "network.start"}
+
+
+def test_two_encoders_have_their_own_rates_and_ends(train_here: Train, tmp_path: Path) -> None:
+    """On a tiny SDXL: 23 blocks, of which the first with a LoRA is left out; the second encoder stops at half time."""
+    ranks = [4] * 23
+    ranks[5] = 0
+    run = train_here(
+        {
+            "model.path": str(build(SDXL, tmp_path / "model")),
+            "training.length": "4 steps",
+            "saving.every": "1 step",
+            "network.text_encoder": True,
+            "network.block_ranks": ranks,
+            "network.mid_rates": "1,0.5",
+            "optimizer.text_encoder_learning_rate": 1e-3,
+            "optimizer.text_encoder_2_learning_rate": 2e-3,
+            "optimizer.text_encoder_2_stop": 50.0,
+            "schedule.name": "constant",
+            "schedule.warmup": 0,
+        }
+    )
+    assert run.read_state().exit_code == 0, run.read_state().cause
+    steps = of_kind(run, StepDone)
+    assert [event.learning_rate for event in steps] == [
+        {"unet": 3e-3, "text_encoder": 1e-3, "text_encoder_2": 2e-3 if step <= 2 else 0.0} for step in (1, 2, 3, 4)
+    ]
+    half, end = tensors(run, "zorb-step00000002.safetensors"), tensors(run)
+    moved = {name.split("_")[1] for name in end if (half[name] != end[name]).any()}
+    assert moved == {"unet", "te1"} and any(name.startswith("lora_te2_") for name in end)
+    assert not any("input_blocks_4_" in name for name in end) and any("input_blocks_5_" in name for name in end)
+    (started,) = of_kind(run, RunStarted)
+    assert started.trained_parameters == examine(presets.load(run.preset))[2].adapter.parameters
