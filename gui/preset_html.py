@@ -89,7 +89,8 @@ def offered(title: str, now: Preset, imported: Imported, command: str = "") -> s
     head = f'<h4 translate="no">{escape(title)}</h4>'
     warned = "".join(f"<li>{escape(line)}</li>" for line in library.warnings(preset))
     notes = "".join(f"<li>{escape(line)}</li>" for line in imported.notes)
-    left = "".join(f"<li>{escape(name)} = {escape(value)}</li>" for name, value in imported.left)
+    unknown = () if imported.keys else imported.left
+    left = "".join(f"<li>{escape(name)} = {escape(value)}</li>" for name, value in unknown)
     told = text.paragraph(f"Loading it changes {_settings(rows)} of the form:" if rows else "The form says the same.")
     return (
         head
@@ -98,7 +99,7 @@ def offered(title: str, now: Preset, imported: Imported, command: str = "") -> s
         + import_html.report(imported)
         + told
         + f'<div class="scroll">{table(rows, ("Setting", "Now", "Then"))}</div>'
-        + (f"<details><summary>Not known here: {len(imported.left)}</summary><ul>{left}</ul></details>" if left else "")
+        + (f"<details><summary>Not known here: {len(unknown)}</summary><ul>{left}</ul></details>" if left else "")
         + (f"{text.paragraph('The same without the page:')}{text.command(command)}" if command else "")
     )
 

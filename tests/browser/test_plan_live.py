@@ -84,7 +84,7 @@ def test_a_lora_file_brings_its_recipe_and_own_presets_come_and_go(page: Page, s
         {
             "__metadata__": {
                 "ss_network_dim": "48",
-                "ss_ip_noise_gamma": "0.1",
+                "ss_unheard_of": "0.1",
                 "ss_sd_model_name": "<b>m</b>.safetensors",
             }
         }
@@ -95,7 +95,7 @@ def test_a_lora_file_brings_its_recipe_and_own_presets_come_and_go(page: Page, s
     page.set_input_files("#preset-drop input[type=file]", lora)
     said = page.locator("#preset-said")
     expect(said).to_contain_text("It was trained on <b>m</b>.safetensors")
-    expect(said).to_contain_text("Not known here: 1")
+    expect(said).to_contain_text("Left out 1")
     expect(page.locator("#f-network-rank input")).to_have_value("16")
     shot(page, "preset-diff")
     assert_accessible(page)

@@ -51,6 +51,7 @@ def card(run: RunDir, state: RunState, view: RunView, preset: Preset | None, cle
         ("Lowest validation loss", _lowest(run, view)),
         ("Time", _time(view)),
         ("Device", escape(state.device)),
+        ("Trained by", escape(f"{state.engine} {state.versions.get(state.engine, '')}".strip())),
         ("Finished" if not bad else "Ended", when),
     ]
     causes = _causes(state, view, clean) if bad else ""
