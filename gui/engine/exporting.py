@@ -3,6 +3,7 @@ files say is `trainer/contract/exporters`' business, where they lie and what sta
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,6 +29,8 @@ HARMLESS = (
     "validation.stop",
 )
 """Settings that change what is told or kept of a training, not what is trained: these can be left out."""
+
+SCRIPT = re.compile(r"(\w+_)?train_network\.py")
 
 DISK_CACHES = ("cache_latents_to_disk", "cache_text_encoder_outputs_to_disk")
 
@@ -102,6 +105,7 @@ def _leaving_folders_alone(config_toml: str) -> str:
     that latents are kept in memory."""
     document = tomlkit.parse(config_toml)
     document.update({flag: False for flag in DISK_CACHES if flag in document})
+    document.pop("log_prefix", None)  # a part of a path, and the preset may be a stranger's
     return tomlkit.dumps(document)
 
 
@@ -129,7 +133,10 @@ def hint(harmful: Sequence[Problem], harmless: Sequence[Problem]) -> list[Proble
 
 
 def command(exported: Exported, config: str) -> str:
-    """The command line that a person types in the folder of sd-scripts."""
+    """The command line that a person types in the folder of sd-scripts. Problems where a preset of a stranger names
+    another script than one of its own."""
+    if not SCRIPT.fullmatch(exported.script):
+        raise Problems([Problem("about.carried", f"{exported.script!r} is no script of sd-scripts", "remove it there")])
     return f'{LAUNCH} {exported.script} --config_file "{config}"'
 
 

@@ -9,9 +9,13 @@ from pathlib import Path
 import pytest
 
 from gui import launching
-from gui.engine import checkout, starting
+from gui.engine import checkout, exporting, starting
+from trainer.contract.families import default_family
 from trainer.contract.machine import ENVIRONMENT, Machine, load_machine, save_machine
+from trainer.contract.preset import resolve, with_values
 from trainer.contract.problems import Problems
+from trainer.contract.rundir import RunDir
+from trainer.contract.settings import Preset
 
 HOSTILE = ("--evil; rm -rf ~", "$(touch x)", "`touch x`", 'a"b', "-x", "a\nb", "%PATH% & del x")
 
@@ -51,8 +55,6 @@ def test_a_hostile_folder_stays_one_argument_and_never_becomes_an_option(tmp_pat
 
 
 def test_the_runner_gets_folders_then_the_argument_list(tmp_path: Path) -> None:
-    from trainer.contract.rundir import RunDir
-
     words = starting.runner(RunDir(tmp_path / "-x"), tmp_path)
     assert words == [sys.executable, "-m", starting.RUNNER, str(tmp_path / "-x"), str(tmp_path), "--"]
 
@@ -94,3 +96,29 @@ def test_the_machine_file_keeps_a_link_to_a_python(tmp_path: Path, monkeypatch: 
     link.symlink_to(sys.executable)
     save_machine(tmp_path, machine(place, link))
     assert (load_machine(tmp_path).sd_scripts, load_machine(tmp_path).sd_scripts_python) == (place, link)
+
+
+def test_a_strangers_preset_chooses_neither_script_nor_module_nor_folder(tmp_path: Path) -> None:
+    """What was carried along from another program's file goes back into its files, but nothing that acts."""
+    carried = {
+        "script": "../../evil",
+        "network_module": "evil.module",
+        "optimizer_type": "evil.Optimizer",
+        "lr_scheduler_type": "evil.Schedule",
+        "dataset_class": "evil.Dataset",
+        "output_dir": "/evil",
+        "log_prefix": "../../evil",
+        "huggingface_token": "evil",
+        "resume": "/evil",
+    }
+    preset = resolve(with_values(Preset(), {"about.carried": carried}), default_family())
+    place = machine(made(tmp_path / "sd-scripts"), Path(sys.executable))
+    with pytest.raises(Problems):
+        starting.check(preset, place, leave_out=True)
+    with pytest.raises(Problems, match="no script of sd-scripts"):
+        exporting.for_download(preset)
+    run = RunDir.create(tmp_path / "runs", "x")
+    config = exporting.for_run(preset, run)
+    said = config.read_text(encoding="utf-8")
+    assert "evil" not in "\n".join(line for line in said.splitlines() if not line.startswith("#"))
+    assert f'output_dir = "{run.path.as_posix()}"' in said and "cache_latents_to_disk = true" not in said
