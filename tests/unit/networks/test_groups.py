@@ -16,6 +16,7 @@ from trainer.networks.lora import LoRA
 from trainer.optim.average import Average
 from trainer.optim.optimizers import applied_rates, make_optimizer
 from trainer.optim.schedule import Scheduler
+from trainer.plan.changes import rule_of
 from trainer.plan.network_facts import network_facts
 from trainer.trained import make_groups
 
@@ -120,17 +121,21 @@ def test_an_average_follows_and_leaves_what_is_trained_alone() -> None:
     [
         ({}, "networks.lora", None),
         ({"network.conv_rank": 4}, "networks.lora", {"conv_dim": "4", "conv_alpha": "4.0"}),
-        ({"network.dora": True}, "lycoris.kohya", {"algo": "locon", "dora_wd": "True"}),
-        ({"network.rank_stabilised": True}, "lycoris.kohya", {"algo": "locon", "rs_lora": "True"}),
+        ({"network.dora": True}, "lycoris.kohya", {"algo": "locon", "dora_wd": "True", "preset": "attn-mlp"}),
+        (
+            {"network.rank_stabilised": True},
+            "lycoris.kohya",
+            {"algo": "locon", "rs_lora": "True", "preset": "attn-mlp"},
+        ),
         (
             {"network.type": "LoKr", "network.args": {"factor": 8}},
             "lycoris.kohya",
-            {"algo": "lokr", "factor": "8"},
+            {"algo": "lokr", "factor": "8", "preset": "attn-mlp"},
         ),
         (
             {"network.type": "OFT", "network.rank_dropout": 0.1},
             "lycoris.kohya",
-            {"algo": "diag-oft", "rank_dropout": "0.1"},
+            {"algo": "diag-oft", "rank_dropout": "0.1", "preset": "attn-mlp"},
         ),
         (
             {"network.block_ranks": [2] * 23, "network.up_rates": "cosine", "network.rates_zero": 0.1},
@@ -150,3 +155,29 @@ def test_a_file_says_of_its_network_what_kohyas_would(
     facts = dict(network_facts(resolved(changes)))
     assert facts["ss_network_module"] == module and facts["ss_network_dim"] == "16"
     assert json.loads(facts.get("ss_network_args", "null")) == arguments
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"network.type": "LoKr", "network.args": {"factor": 8}, "network.dora": True},
+        {"network.type": "OFT", "network.args": {"constraint": 0.01, "rescaled": True}},
+        {"network.dora": True, "network.rank_stabilised": True, "network.conv_rank": 4},
+        {"network.block_ranks": [2] * 23, "network.up_rates": "cosine+.25", "optimizer.loraplus": 4.0},
+    ],
+)
+def test_what_a_file_says_is_read_back(changes: dict[str, Any]) -> None:
+    """ "Train like this one" gets the network that made the file."""
+    from trainer.contract.importers.adapter import from_metadata
+
+    found = from_metadata(dict(network_facts(resolved(changes))))
+    assert {path: preset.value_at(found.preset, path) for path in changes} == changes
+
+
+def test_what_may_change_in_a_run_that_goes_on() -> None:
+    kinds = {path: rule_of(path)[0] for path in ("network.ema", "network.max_norm", "network.rank_dropout")}
+    assert set(kinds.values()) == {"told"}
+    for path in ("network.type", "network.dora", "network.block_ranks", "network.start", "network.up_rates"):
+        assert rule_of(path)[0] == "refused"
+    assert rule_of("optimizer.loraplus")[0] == rule_of("model.adapters")[0] == "refused"
+    assert rule_of("optimizer.text_encoder_2_stop")[0] == "told" and rule_of("saving.diffusers")[0] == "free"
