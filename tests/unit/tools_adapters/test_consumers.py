@@ -29,6 +29,14 @@ LAYERS = json.loads(gzip.decompress((GOLDEN / "layers.json.gz").read_bytes()))
 UNREAD = {("comfyui", "IA3")}
 """ComfyUI has no reader of (IA)3; A1111 reads it."""
 
+OTHERWISE = {
+    "comfyui": {"IA3", "DoRA", "LoHa with DoRA", "LoKr with DoRA"},
+    "a1111": {"IA3", "GLoRA", "DoRA", "LoHa with DoRA", "LoKr with DoRA"},
+}
+"""Kinds whose keys are matched, and whose effect is not ours: ComfyUI divides DoRA's lengths of outputs by the norm of
+the weight without the update, A1111 always by the norm of the inputs; A1111 has the matrices of GLoRA in another order,
+and (IA)3 for linear layers only. DoRA's lengths of inputs are computed alike by both."""
+
 WITH_DORA = [row.name for row in catalog.NETWORKS if row.dora]
 KINDS = [(row.name, False) for row in catalog.NETWORKS] + [(name, True) for name in WITH_DORA]
 
@@ -51,6 +59,18 @@ def test_no_key_of_any_kind_was_left_unmatched(reader: str, family: Any) -> None
     left = {kind for kind, told in kinds.items() if told["unmatched"]}
     assert left == {kind for who, kind in UNREAD if who == reader}
     assert all(told["tensors"] >= 2 * len(LAYERS[family.name]) for told in kinds.values())
+
+
+@pytest.mark.parametrize("reader", sorted(READERS))
+def test_what_a_reader_does_with_a_file_is_what_we_do_but_for_the_kinds_that_are_known(reader: str) -> None:
+    effect = READERS[reader]["effect"]
+    same = {kind for kind, told in effect.items() if all(map(_small, told.values()))}
+    assert set(effect) - same == OTHERWISE[reader]
+    assert {"LoRA", "LoRA DoRA by input"} <= same
+
+
+def _small(value: object) -> bool:
+    return isinstance(value, float) and value < 1e-5
 
 
 @pytest.mark.parametrize("family", all_families(), ids=lambda family: family.name)
