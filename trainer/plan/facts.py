@@ -201,7 +201,9 @@ def _adapter(plan: Plan) -> Fact:
 
 def _kind(network: Network) -> list[str]:
     """The type with its ranks and what is added to it."""
-    row = catalog.network(network.type)
+    row = catalog.find("networks", network.type)
+    if not isinstance(row, catalog.Network):
+        return [network.type]
     blocks = bool(network.block_ranks or network.block_conv_ranks or network.layers)
     parts = [
         (True, f"{row.name} as DoRA" if network.dora else row.name),
