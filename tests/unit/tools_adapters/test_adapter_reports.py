@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from trainer.contract.problems import Problems
-from trainer.plan.adapters.facts import facts, stripped
+from trainer.plan.adapters.facts import facts, readers, stripped
 from trainer.plan.adapters.look import all_families, look, standard
 from trainer.report.tool_results import lines
 from trainer.saving.adapter import save_adapter
@@ -90,6 +90,15 @@ def test_a_base_model_of_another_size_is_found(tmp_path: Path, demo_model_dir: P
     save_adapter(tmp_path / "a.safetensors", whole(all_families()[0]), {}, torch.float32)
     result = run_tool(tmp_path, "verify", adapter=str(tmp_path / "a.safetensors"), model=str(demo_model_dir))
     assert any("layers of the wrong size" in fault for fault in result.faults)
+
+
+def test_what_readers_do_otherwise_is_told(tmp_path: Path) -> None:
+    key = "lora_unet_mid_block_attentions_0_proj_in"
+    plain = {f"{key}.lora_down.weight": torch.ones(1, 4), f"{key}.lora_up.weight": torch.ones(8, 1)}
+    for shape, told in (((8, 1), True), ((1, 4), False)):
+        file = save(tmp_path / "a.safetensors", {**plain, f"{key}.dora_scale": torch.ones(shape)})
+        assert any("DoRA" in note for note in readers(look(file))) is told
+    assert readers(look(save(tmp_path / "b.safetensors", plain))) == []
 
 
 def test_stripping_takes_names_and_tags_and_keeps_what_readers_need() -> None:

@@ -90,6 +90,21 @@ def _parts(look: Look) -> str:
     return ", ".join(f"{name} {count}" for name, count in counts.items()) or "none"
 
 
+def readers(look: Look) -> list[str]:
+    """What A1111 1.10.1 and ComfyUI 0.3.68 make of the file otherwise than training did; their own code was tried with
+    files of every kind (`tests/golden/consumers`)."""
+    kinds = set(look.kinds)
+    by_output = any(
+        "dora" in layer.tensors and look.file.tensors[layer.tensors["dora"]].shape[:1] != (1,) for layer in look.layers
+    )
+    told = [
+        (by_output, "A1111 and ComfyUI compute DoRA by outputs otherwise than training does: compare pictures in Try"),
+        ("(IA)3" in kinds, "ComfyUI leaves (IA)3 out; A1111 takes it for linear layers only"),
+        ("GLoRA" in kinds, "A1111 cannot use this GLoRA: it has its matrices in another order"),
+    ]
+    return [text for holds, text in told if holds]
+
+
 LONGEST = 400
 
 

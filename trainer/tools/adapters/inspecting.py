@@ -9,7 +9,7 @@ import torch
 
 from trainer.contract.adapter_tasks import Bar, Inspect, Result
 from trainer.contract.tasks import Done
-from trainer.plan.adapters.facts import facts, metadata_rows
+from trainer.plan.adapters.facts import facts, metadata_rows, readers
 from trainer.plan.adapters.look import Layer, Look, block_name, look
 
 from .low_rank import norm_of_product
@@ -22,6 +22,7 @@ def _work(work: Work) -> Done:
     found = look(task.adapter)
     norms, left = norms_of(found, work)
     notes = [f"{left} layers have no norm of their own: {_NEED_BASE}"] if left else []
+    notes += readers(found)
     result = Result(
         headline=f"{found.kind} of {len(found.layers)} layers",
         facts=tuple(facts(found)),

@@ -10,7 +10,7 @@ import torch
 
 from trainer.contract.adapter_tasks import Result, Verify
 from trainer.contract.tasks import Done
-from trainer.plan.adapters.facts import facts
+from trainer.plan.adapters.facts import facts, readers
 from trainer.plan.adapters.look import Layer, Look, flat, look, standard
 from trainer.plan.adapters.tensorfile import TensorFile
 
@@ -32,6 +32,7 @@ def _work(work: Work) -> Done:
     notes = [f"{len(zero)} layers change nothing: {zero[0]} for one"] if zero else []
     if model is None and found.family is not None:
         notes.append(f"shapes were compared with the standard size of {found.family.name}")
+    notes += readers(found)
     headline = "nothing is wrong with it" if not faults else f"{len(faults)} thing{'s' * (len(faults) > 1)} wrong"
     result = Result(
         headline=headline,
