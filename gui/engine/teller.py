@@ -65,7 +65,7 @@ class Teller:
         self._by_figures = self._by_bar = False
         self._coming = _Step()
         self._last_time = time.time()
-        self._drawn_at = 0
+        self._drawn_at, self._draws = 0, False
         self._check: float | None = None
         self._checked = -1
 
@@ -106,7 +106,7 @@ class Teller:
             self._finish_saving()
             self._saving, self._grown = (fact.file, self._at), -1
         elif isinstance(fact, Drawing):
-            self._drawn_at = fact.step
+            self._drawn_at, self._draws = fact.step, True
             self._emit(Phase(step=self.step, text=DRAWING))
         elif isinstance(fact, Checked):
             self._check = fact.loss
@@ -133,7 +133,8 @@ class Teller:
         self._last_time = time.time()
 
     def _progress(self, bar: Progress) -> None:
-        self.samples()
+        if self._draws:  # the bar goes on: all of the round's pictures are there
+            self.samples()
         if bar.step >= FIGURES_BY and not self.decided:
             self._by_bar = True
             self._emit(Noted(text=BAR_LOSS))
@@ -228,6 +229,7 @@ class Teller:
 
     def samples(self) -> None:
         """Move pictures that are finished to where the page shows them, and tell of each round."""
+        self._draws = False
         rounds: dict[str, list[tuple[int, Path, re.Match[str]]]] = {}
         for path in sorted((self._run.path / "sample").glob("*.png")):
             if found := _DRAWN.search(path.name):

@@ -161,6 +161,8 @@ def test_pictures_move_to_where_the_page_shows_them(told: Told) -> None:
     drawn.mkdir()
     for name in ("zorb_000020_01_20260101000000_43.png", "zorb_000020_00_20260101000000_42.png", "foreign.png"):
         Image.new("RGB", (8, 8)).save(drawn / name)
+    told.teller.take(said.Progress(19, 40, 0.1))
+    assert told.of(Sampled) == [], "they may be half drawn until the bar goes on behind that line"
     told.teller.take(said.Drawing(20))
     assert [event.text for event in told.of(Phase) if isinstance(event, Phase)] == ["drawing samples"]
     told.teller.take(said.Progress(20, 40, 0.1))
