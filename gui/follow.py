@@ -177,6 +177,8 @@ def _tell_results(run: RunDir, state: RunState, seen: list[Event]) -> None:
     files = {event.file: event for event in saved if event.what in ADAPTERS}
     for name, event in sorted(files.items(), key=lambda pair: ADAPTERS.index(pair[1].what)):
         tell(f"LoRA: {run.path / name} ({size(event.bytes)}{'' if event.what == 'final' else ', ' + event.what})")
+    if state.engine and state.adapter and not files:
+        tell(f"LoRA: {run.path / state.adapter} (the last that {state.engine} saved)")
     _tell_time(run, seen)
     if run.report.is_file() and state.state != "paused":
         tell(f"Report: {run.report}")

@@ -149,7 +149,8 @@ def ask(what: Request, options: Namespace) -> int:
     with told_on_stderr() as outcome:
         run = _run(getattr(options, what), options)
         jobs.ask(run, what, options.prompt if what == "sample" else "")
-        tell(ANSWERS[what].format(run.id))
+        other = run.read_state().engine
+        tell(f"{run.id}: {other} is asked to end; what it has saved stays." if other else ANSWERS[what].format(run.id))
         return EXIT_DONE
     return outcome[0]
 

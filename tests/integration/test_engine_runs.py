@@ -93,10 +93,11 @@ def test_a_stop_ends_every_process_and_keeps_what_was_saved(tmp_path: Path, envi
         text=True,
         check=False,
     )
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 0 and "what it has saved stays" in done.stdout, done.stderr
     said, _ = process.communicate(timeout=60)
     state = run.read_state()
     assert process.returncode == 130 and (state.state, state.adapter) == ("stopped", "slow-000001.safetensors"), said
+    assert "slow-000001.safetensors (the last that sd-scripts saved)" in said
     assert not psutil.wait_procs(family, timeout=10)[1]
     again = begin(tmp_path, environ, "slow", "--check")
     assert again.communicate(timeout=60) and again.returncode == 2
