@@ -16,8 +16,9 @@ from pathlib import Path
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge")
 
 
-LONG = ("tests/browser", "tests/gpu", "tests/integration")
-"""Tests that open the page in a browser, or train; the others are of functions and files."""
+BROWSER = ("tests/browser",)
+TRAINING = ("tests/gpu", "tests/integration")
+"""Tests that open the page in a browser, and those that train; the others are of functions and files."""
 
 
 def checks(python: str) -> list[list[str]]:
@@ -30,14 +31,16 @@ def checks(python: str) -> list[list[str]]:
 
 
 def lanes(python: str, pytest_args: Sequence[str]) -> list[list[list[str]]]:
-    """What is run: lanes at the same time, the commands of each in their order. The quick checks and tests go on behind
-    the long ones, at low priority where the system has a word for it; chosen tests run alone."""
+    """What is run: lanes at the same time, the commands of each in their order. Pages wait for people's clicks and
+    trainers for disks, so that the two share the cores well; the quick checks and tests go on behind them, at low
+    priority where the system has a word for it; chosen tests run alone."""
     pytest = [python, "-m", "pytest"]
     if pytest_args:
         return [[*checks(python), [*pytest, *pytest_args]]]
-    behind = [*checks(python), [*pytest, "tests", *(f"--ignore={folder}" for folder in LONG)]]
+    behind = [*checks(python), [*pytest, "tests", *(f"--ignore={folder}" for folder in (*BROWSER, *TRAINING))]]
     nice = [found] if (found := shutil.which("nice")) else []
-    return [[[*nice, *command] for command in behind], [[*pytest, *LONG]]]
+    slowest = ("--durations=40", "--durations-min=3")
+    return [[[*nice, *command] for command in behind], [[*pytest, *BROWSER, *slowest]], [[*pytest, *TRAINING, *slowest]]]
 
 
 def environment(environ: Mapping[str, str], browser: str | None) -> dict[str, str]:
