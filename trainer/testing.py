@@ -40,7 +40,8 @@ def lanes(python: str, pytest_args: Sequence[str]) -> list[list[list[str]]]:
     behind = [*checks(python), [*pytest, "tests", *(f"--ignore={folder}" for folder in (*BROWSER, *TRAINING))]]
     nice = [found] if (found := shutil.which("nice")) else []
     slowest = ("--durations=40", "--durations-min=3")
-    return [[[*nice, *command] for command in behind], [[*pytest, *BROWSER, *slowest]], [[*pytest, *TRAINING, *slowest]]]
+    long = [[[*pytest, *folders, *slowest]] for folders in (BROWSER, TRAINING)]
+    return [[[*nice, *command] for command in behind], *long]
 
 
 def environment(environ: Mapping[str, str], browser: str | None) -> dict[str, str]:
