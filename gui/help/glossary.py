@@ -332,8 +332,8 @@ TERMS: tuple[Term, ...] = (
     Term(
         "Regularisation images",
         "Pictures of the same class without your subject (other people, other dogs), shown in between to keep the "
-        "class as it was. A folder is marked as such in its row. They are trained without the trigger word, as often "
-        "as their repeats say, and are never held out.",
+        "class as it was. A folder is marked as such in its row. The trigger word is left out of their captions; they "
+        "are shown as often as their repeats say, and are never held out.",
         ("dataset.folders", "dataset.regularisation_weight"),
         "reg images prior preservation class images",
     ),

@@ -11,7 +11,7 @@ from gui.help.entries import Advice, Term, Topic
 from gui.help.glossary import TERMS
 from gui.help.recipe import BASELINE, RECIPE
 from gui.help.symptoms import SYMPTOMS
-from gui.shared import Shared
+from gui.shared import QUIET, Shared
 from gui.text import label_of, paragraph
 from trainer.contract.reference import allowed, default_text
 from trainer.contract.settings import ITEMS, Item
@@ -27,6 +27,10 @@ PARTS: tuple[tuple[str, str], ...] = (
 """Id and heading of the parts, in order."""
 
 
+_OPENED = "window.loratory.help(element, () => trigger('open'));"
+"""The text is as large as a tenth of the page, and is sent once somebody looks at it."""
+
+
 def build(shared: Shared) -> None:
     """Lay the tab out."""
     with gr.Column(elem_classes="sheet", elem_id="reference-card"):
@@ -36,7 +40,8 @@ def build(shared: Shared) -> None:
             elem_id="reference-search",
             max_lines=1,
         )
-        found = gr.HTML(reference(""), elem_id="reference", js_on_load="window.loratory.help(element);")
+        found = gr.HTML("<p>…</p>", elem_id="reference", js_on_load=_OPENED)
+    found.open(lambda: reference(""), None, found, **QUIET)  # type: ignore[attr-defined]
     words.input(reference, words, found, trigger_mode="always_last", show_progress="hidden", api_visibility="private")
 
 

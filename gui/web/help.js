@@ -1,7 +1,14 @@
-/* The Help tab: its own links to tabs and to its parts; links to settings are page.js's. */
+/* The Help tab: its text is asked for when it is first seen (`opened`); its own links to tabs and to its parts. Links to
+   settings are page.js's. */
 (() => {
   "use strict";
-  window.loratory.help = (element) => {
+  window.loratory.help = (element, opened) => {
+    const seen = new IntersectionObserver((entries) => {
+      if (!entries.some((entry) => entry.isIntersecting)) return;
+      seen.disconnect();
+      opened();
+    });
+    seen.observe(element);
     element.addEventListener("click", (event) => {
       const button = event.target.closest("button[data-tab], button[data-part]");
       if (!button) return;
