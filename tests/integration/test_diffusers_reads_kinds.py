@@ -47,6 +47,7 @@ def trained(kind: str) -> tuple[StableDiffusion1, LayeredNetwork]:
     attribute = row.target.partition(":")[2]
     make: Any = lora.make if row.name == "LoRA" else getattr(lycoris, attribute)
     arguments = CASES[kind][1] if kind in CASES and row.name != "LoRA" else {}
+    arguments = {"wd_on_output": True} if kind == "DoRA" else arguments  # the only sizes that diffusers knows
     how = Make(lambda *_, **__: LayerSize(6, 3.0, 1.0), arguments=arguments, dora=kind == "DoRA")
     network: LayeredNetwork = make(family.targets(kind != "LoRA", ["unet", "te1"]), how)
     generator = torch.Generator().manual_seed(1)

@@ -31,6 +31,7 @@ KINDS: dict[str, tuple[dict[str, Any], str]] = {
     "DoRA": (
         {
             "network.dora": True,
+            "network.args": {"wd_on_output": True},
             "network.rank_stabilised": True,
             "network.conv_rank": 2,
             "network.text_encoder": True,

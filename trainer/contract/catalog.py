@@ -86,6 +86,7 @@ FAMILIES: tuple[Entry, ...] = (
 )
 
 _TUCKER = Argument(bool, "Splits the 3x3 convolutions in three matrices instead of two: smaller at the same rank.")
+_BY_OUTPUT = Argument(bool, "DoRA learns sizes of a layer's outputs, as diffusers and PEFT read them, not of its inputs.")
 _ROTATION = {
     "constraint": Argument(float, "Largest rotation, as share of the outputs' number; 0 does not limit it.", 0, 100),
     "rescaled": Argument(bool, "Learns a size for every output beside the rotation."),
@@ -99,6 +100,7 @@ NETWORKS: tuple[Network, ...] = (
         algo="locon",
         dora=True,
         diffusers=True,
+        arguments={"wd_on_output": _BY_OUTPUT},
     ),
     Network(
         "LoHa",
@@ -107,7 +109,7 @@ NETWORKS: tuple[Network, ...] = (
         "LoRA of rank r. Usual rank 4-8.",
         algo="loha",
         dora=True,
-        arguments={"use_tucker": _TUCKER},
+        arguments={"use_tucker": _TUCKER, "wd_on_output": _BY_OUTPUT},
     ),
     Network(
         "LoKr",
@@ -123,6 +125,7 @@ NETWORKS: tuple[Network, ...] = (
             "full_matrix": Argument(bool, "Leaves the larger matrix whole: the rank then has no effect."),
             "unbalanced_factorization": Argument(bool, "Swaps which matrix has the larger share of the outputs."),
             "use_tucker": _TUCKER,
+            "wd_on_output": _BY_OUTPUT,
         },
     ),
     Network(

@@ -74,6 +74,18 @@ def _fault(known: catalog.Argument, value: bool | int | float | str) -> str:
     return "" if fits else f"it is {low} to {high}, not 0"
 
 
+def by_output(preset: Preset) -> list[Problem]:
+    """DoRA by input, for which PEFT has no names."""
+    network, row = preset.network, _row(preset)
+    if row is None or not (row.diffusers and network.dora and preset.saving.diffusers):
+        return []
+    if network.args.get("wd_on_output", False) is not False:
+        return []
+    why = "diffusers reads DoRA only where its sizes are of a layer's outputs"
+    fix = "network.args: wd_on_output = true, or no copy for diffusers"
+    return [Problem("saving.diffusers", why, fix, change=to("network.args", {**network.args, "wd_on_output": True}))]
+
+
 def pieces(preset: Preset) -> list[Problem]:
     """DyLoRA's ranks are whole pieces."""
     network, row = preset.network, _row(preset)
@@ -199,5 +211,5 @@ def blocks(preset: Preset, family: Family) -> list[Problem]:
     return problems
 
 
-SETTINGS = (kinds, arguments, pieces, layer_rules, conv_alphas, one_rate, ends, average, adapters)
+SETTINGS = (kinds, arguments, by_output, pieces, layer_rules, conv_alphas, one_rate, ends, average, adapters)
 FAMILY = (blocks,)

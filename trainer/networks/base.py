@@ -13,6 +13,9 @@ from trainer.contract.problems import Problem, Problems
 from trainer.parts import Piece, Target
 from trainer.plan.layers import LayerSize, Sizes
 
+BY_OUTPUT = "wd_on_output"
+"""The argument that makes DoRA learn sizes of a layer's outputs, as PEFT does."""
+
 FIX = "use the settings that it was trained with"
 
 
@@ -39,6 +42,11 @@ class Make:
     rank_stabilised: bool = False
     arguments: Mapping[str, Any] = field(default_factory=dict)
     facts: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def dora_by(self) -> int:
+        """The side of a weight that DoRA learns sizes of: 1 its inputs, 0 its outputs."""
+        return 0 if self.arguments.get(BY_OUTPUT) else 1
 
     def alpha(self, size: LayerSize) -> float:
         """The alpha that multiplies the update when it is divided by the rank, as every reader does."""

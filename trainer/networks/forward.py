@@ -31,12 +31,17 @@ class Rich(Adapter, Protocol):
 
     rank_dropout: float
 
+    @property
+    def gains_inputs(self) -> bool:
+        """Whether the gain is of the inputs."""
+        ...
+
     def skipped(self) -> bool:
         """Whether it has no part in this pass."""
         ...
 
     def gain(self) -> Tensor | None:
-        """Factor on each output [O], or None."""
+        """Factor on each input [I] or output [O], or None."""
         ...
 
 
@@ -74,14 +79,17 @@ def convolution_forward(layer: nn.Conv2d, adapter: Adapter) -> Callable[[Tensor]
 
 
 def rich_forward(layer: nn.Linear | nn.Conv2d, adapter: Rich) -> Callable[[Tensor], Tensor]:
-    """`gain (W x + scale up(thinned down(x))) + b`; gain is 1 but for DoRA."""
+    """`gain (W x + scale up(thinned down(x))) + b`, or with `gain x` for x; gain is 1 but for DoRA."""
 
     def forward(x: Tensor) -> Tensor:
         if adapter.skipped():
             return plain(layer, x, layer.bias)
         with torch.autocast(x.device.type, enabled=False):  # or it would be rounded like an activation
-            gain_O = adapter.gain()
-        base = plain(layer, x, layer.bias if gain_O is None else None)
+            gain = adapter.gain()
+        shape = (-1,) if isinstance(layer, nn.Linear) else (1, -1, 1, 1)
+        if gain is not None and adapter.gains_inputs:
+            x, gain = x * gain.to(x.dtype).view(shape), None
+        base = plain(layer, x, layer.bias if gain is None else None)
         down, up = adapter.down.to(base.dtype), (adapter.up * adapter.scale).to(base.dtype)
         if isinstance(layer, nn.Linear):
             added = F.linear(thinned(F.linear(x, down), adapter, -1), up)
@@ -89,10 +97,9 @@ def rich_forward(layer: nn.Linear | nn.Conv2d, adapter: Rich) -> Callable[[Tenso
             inner = F.conv2d(x, down, None, layer.stride, layer.padding, layer.dilation)
             added = F.conv2d(thinned(inner, adapter, 1), up)
         sum_ = base.add_(added)
-        if gain_O is None:
+        if gain is None:
             return sum_
-        shape = (-1,) if isinstance(layer, nn.Linear) else (1, -1, 1, 1)
-        sized = sum_ * gain_O.to(sum_.dtype).view(shape)
+        sized = sum_ * gain.to(sum_.dtype).view(shape)
         return sized if layer.bias is None else sized + layer.bias.to(sized.dtype).view(shape)
 
     return forward

@@ -18,14 +18,15 @@ from torch import Tensor, nn
 from trainer.parts import Target
 from trainer.plan.layers import LayerSize
 
-from .base import AdapterLayer, Drops, LayeredNetwork, Make
+from .base import BY_OUTPUT, AdapterLayer, Drops, LayeredNetwork, Make
 from .forward import convolution_forward, linear_forward, rich_forward
 
 DOWN, UP, ALPHA, MAGNITUDE = "lora_down.weight", "lora_up.weight", "alpha", "dora_scale"
 
 
 class LoRALayer(AdapterLayer):
-    """down [rank, in, (k, k)], up [out, rank, (1, 1)] and, for DoRA, the magnitude [out, 1, (1, 1)]."""
+    """down [rank, in, (k, k)], up [out, rank, (1, 1)] and, for DoRA, the magnitude [1, in, (1, 1)]: the norm of what
+    each input goes through, as in the paper; [out, 1, (1, 1)] by output."""
 
     def __init__(self, target: Target, size: LayerSize, make: Make) -> None:
         super().__init__(target, size.rate, make.drops)
@@ -37,9 +38,11 @@ class LoRALayer(AdapterLayer):
         self.down = nn.Parameter(initial_down((self.rank, inputs, *kernel), make.seed, target.key).to(device))
         self.up = nn.Parameter(torch.zeros((outputs, self.rank, *ones), device=device))
         if make.dora:
-            rows = self.weight.detach().float().flatten(1)
-            self.register_buffer("row_squares", rows.square().sum(1), persistent=False)
-            self.magnitude = nn.Parameter(self.row_squares.sqrt().view(outputs, 1, *ones))  # type: ignore[operator]
+            self.dora_by = make.dora_by
+            squares = self._per_side(self.weight.detach().float().square())
+            self.register_buffer("own_squares", squares, persistent=False)
+            shape = (1, inputs) if self.dora_by else (outputs, 1)
+            self.magnitude = nn.Parameter(squares.sqrt().view(*shape, *ones))
 
     @property
     def dora(self) -> bool:
@@ -63,23 +66,39 @@ class LoRALayer(AdapterLayer):
         if not self.dora:
             return self.low_rank()
         weight = self.weight.float()
-        gain_O: Any = self.gain()
-        return gain_O.view(self.magnitude.shape) * (weight + self.low_rank()) - weight
+        gain: Any = self.gain()
+        updated: Tensor = gain.view(self.magnitude.shape) * (weight + self.low_rank()) - weight
+        return updated
 
     def gain(self) -> Tensor | None:
-        """DoRA's magnitude by the norm of each output's row of W + scale up down [O]; the norm counts as a constant for
-        the gradient (arXiv 2402.09353, 4.3). None without DoRA."""
-        return self.magnitude.flatten() / self.row_norms() if self.dora else None
+        """DoRA's magnitude by the norm of each input's column of W + scale up down [I], or each output's row [O]; the
+        norm counts as a constant for the gradient (arXiv 2402.09353, 4.3). None without DoRA."""
+        return self.magnitude.flatten() / self.side_norms() if self.dora else None
+
+    @property
+    def gains_inputs(self) -> bool:
+        """Whether the gain is of the inputs."""
+        return self.dora and self.dora_by == 1
 
     @torch.no_grad()
-    def row_norms(self) -> Tensor:
-        """Norms of the rows of W + scale up down [O], without making that matrix: |w|^2 + 2 s <w, u d> + s^2 |u
-        d|^2."""
+    def side_norms(self) -> Tensor:
+        """Norms of W + scale up down for each input [I] or output [O], without making that matrix: |w|^2 + 2 s <w, u d>
+        + s^2 |u d|^2."""
         up, down, weight = self.up.flatten(1), self.down.flatten(1), self.weight.flatten(1)
-        cross_O = ((weight @ down.to(weight.dtype).T).float() * up).sum(1)
-        own_O = ((up @ (down @ down.T)) * up).sum(1)
-        squares: Tensor = self.row_squares + 2 * self.scale * cross_O + self.scale**2 * own_O  # type: ignore[operator]
+        if self.dora_by:
+            cross = (up.to(weight.dtype).T @ weight).float() * down
+            own = ((up.T @ up) @ down) * down
+        else:
+            cross = (weight @ down.to(weight.dtype).T).float() * up
+            own = (up @ (down @ down.T)) * up
+        added = 2 * self.scale * cross + self.scale**2 * own
+        summed = self._per_side(added.view(-1, *self.weight.shape[1:])) if self.dora_by else added.sum(1)
+        squares: Tensor = self.own_squares + summed  # type: ignore[operator]
         return squares.clamp_min(torch.finfo(torch.float32).tiny).sqrt()
+
+    def _per_side(self, values: Tensor) -> Tensor:
+        """Sums of values in the weight's shape for each input or output."""
+        return values.sum([side for side in range(values.dim()) if side != self.dora_by])
 
     def squared_norm(self) -> Tensor:
         """Sum of the squares of `update`; without DoRA it is not made for that."""
@@ -108,6 +127,8 @@ class LoRALayer(AdapterLayer):
         own: dict[str, Tensor] = {"lora_A.weight": self.down, "lora_B.weight": self.up * self.scale}
         if not self.dora:
             return own
+        if self.dora_by:
+            raise ValueError("PEFT has DoRA by output only")
         sizes = self.magnitude.transpose(0, 1) if self.magnitude.dim() > 2 else self.magnitude.flatten()
         return {**own, "lora_magnitude_vector.weight": sizes}
 
@@ -127,7 +148,7 @@ class LoRALayer(AdapterLayer):
         self.down.copy_(saved[DOWN])
         self.up.copy_(saved[UP] * (scale / self.scale))
         if self.dora:
-            own = self.row_norms().view(self.magnitude.shape)
+            own = self.side_norms().view(self.magnitude.shape)
             self.magnitude.copy_(saved.get(MAGNITUDE, own))
 
 
@@ -163,6 +184,7 @@ class LoRA(LayeredNetwork):
         dropout: float = 0.0,
         seed: int = 0,
         dora: bool = False,
+        by_output: bool = False,
     ) -> None:
         def size(key: str, wide: bool, residual: bool = False) -> LayerSize:
             return LayerSize(conv_rank, conv_alpha, 1.0) if wide else LayerSize(rank, alpha, 1.0)
@@ -172,7 +194,9 @@ class LoRA(LayeredNetwork):
         if conv_rank:
             arguments = {"conv_dim": str(conv_rank), "conv_alpha": str(float(conv_alpha))}
             facts += [("ss_network_args", json.dumps(arguments))]
-        self._make(targets, Make(size, seed, Drops(values=dropout), dora=dora, facts=tuple(facts)))
+        self._make(
+            targets, Make(size, seed, Drops(values=dropout), dora, arguments={BY_OUTPUT: by_output}, facts=tuple(facts))
+        )
 
     def _make(self, targets: Sequence[Target], make: Make) -> None:
         super().__init__(layers_of(targets, make, LoRALayer), make.facts)

@@ -19,10 +19,10 @@ from trainer.contract import catalog
 from trainer.parts import Target
 from trainer.plan.layers import LayerSize
 
-from .base import AdapterLayer, LayeredNetwork, Make
+from .base import BY_OUTPUT, AdapterLayer, LayeredNetwork, Make
 from .forward import plain
 from .lora import ALPHA, DOWN, MAGNITUDE, UP, layers_of, number_of
-from .updates import limit_of, resized, update_of
+from .updates import limit_of, norms, resized, update_of
 
 OUTER = ("hada_w2_a", "lokr_w2", "lokr_w2_b", "a2.weight", "b2.weight")
 """Names of what starts at zero, besides DyLoRA's pieces."""
@@ -50,10 +50,11 @@ class LycorisLayer(AdapterLayer):
     def __init__(self, target: Target, size: LayerSize, make: Make, row: catalog.Network) -> None:
         super().__init__(target, size.rate, make.drops)
         self.row, self.rank, self.alpha = row, size.rank, make.alpha(size) if row.scaled else 0.0
+        arguments = {name: value for name, value in make.arguments.items() if name != BY_OUTPUT}
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(number_of(make.seed, target.key))
             module = module_class(row.algo)(
-                target.key, target.module, 1.0, lora_dim=size.rank, alpha=self.alpha or 1.0, **make.arguments
+                target.key, target.module, 1.0, lora_dim=size.rank, alpha=self.alpha or 1.0, **arguments
             )
         device = self.weight.device
         self.values = {name: nn.Parameter(value.detach().to(device)) for name, value in module.named_parameters()}
@@ -62,9 +63,8 @@ class LycorisLayer(AdapterLayer):
         self.limit = float(make.arguments.get("constraint", 0.0))
         self.by_input = bool(make.arguments.get("train_on_input", False))
         if make.dora:
-            rows = self.weight.detach().float()
-            norm = torch.linalg.vector_norm(rows, dim=list(range(1, rows.dim())), keepdim=True)
-            self.magnitude = nn.Parameter(norm)
+            self.dora_by = make.dora_by
+            self.magnitude = nn.Parameter(norms(self.weight.detach().float(), self.dora_by))
 
     @property
     def dora(self) -> bool:
@@ -167,7 +167,7 @@ class LycorisLayer(AdapterLayer):
         self.alpha = own
         if self.dora and MAGNITUDE not in saved:
             moved = self.weight.float() + self.free_update()
-            self.magnitude.copy_(torch.linalg.vector_norm(moved, dim=list(range(1, moved.dim())), keepdim=True))
+            self.magnitude.copy_(norms(moved, self.dora_by))
 
     @property
     def _whole(self) -> bool:

@@ -54,13 +54,18 @@ def by_layer(tensors: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
 
 
 def resized(weight: Tensor, update: Tensor, magnitude: Tensor) -> Tensor:
-    """DoRA: the rows of weight + update (or its columns, where the magnitude is of the inputs) brought to their learnt
+    """DoRA: the columns of weight + update (or its rows, where the magnitude is of the outputs) brought to their learnt
     sizes. The norm counts as a constant for the gradient (arXiv 2402.09353, 4.3)."""
     moved = weight + update
-    kept = 1 if magnitude.shape[0] == 1 != moved.shape[0] else 0
-    own = [side for side in range(moved.dim()) if side != kept]
-    norm = torch.linalg.vector_norm(moved.detach(), dim=own, keepdim=True)
+    by_output = magnitude.shape[0] == moved.shape[0] and all(side == 1 for side in magnitude.shape[1:])
+    norm = norms(moved.detach(), 0 if by_output else 1)
     return moved * (magnitude / norm.clamp_min(torch.finfo(norm.dtype).tiny))
+
+
+def norms(weight: Tensor, kept: int) -> Tensor:
+    """Norm of what belongs to each output (`kept` 0) or input (1): [O, 1, ...] or [1, I, ...]."""
+    own = [side for side in range(weight.dim()) if side != kept]
+    return torch.linalg.vector_norm(weight, dim=own, keepdim=True)
 
 
 def scale_of(values: Values, rank: int) -> float | Tensor:

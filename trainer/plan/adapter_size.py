@@ -45,7 +45,8 @@ def count(kind: str, weight: tuple[int, ...], rank: int, dora: bool, arguments: 
         return 0
     outputs, inputs, *kernel = weight
     shape = Shape(outputs, inputs, prod(kernel), rank, arguments)
-    return COUNTS[catalog.network(kind).algo](shape) + (outputs if dora else 0)
+    sizes = (outputs if arguments.get("wd_on_output") else inputs) if dora else 0
+    return COUNTS[catalog.network(kind).algo](shape) + sizes
 
 
 def _lora(s: Shape) -> int:

@@ -60,6 +60,8 @@ def _arguments(preset: Preset, module: str) -> dict[str, str]:
             _number(float(chosen.loraplus_text_encoder), 1.0) if network.text_encoder else ""  # type: ignore[arg-type]
         ),
         **{name: str(value) for name, value in network.args.items()},
+        # LyCORIS takes outputs where nothing is said
+        "wd_on_output": str(bool(network.args.get("wd_on_output"))) if network.dora else "",
     }
     return {name: value for name, value in values.items() if value}
 

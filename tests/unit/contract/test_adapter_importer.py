@@ -84,7 +84,8 @@ def test_a_file_says_how_its_network_noise_and_images_were_set() -> None:
     ).preset
     network_here = found.network
     assert (network_here.type, network_here.rank, network_here.conv_rank, network_here.conv_alpha) == ("LoKr", 16, 8, 4)
-    assert network_here.dora and network_here.rank_stabilised and network_here.args == {"factor": 8}
+    assert network_here.dora and network_here.rank_stabilised
+    assert network_here.args == {"factor": 8, "wd_on_output": True}, "LyCORIS takes outputs by itself"
     assert (found.model.family, found.model.prediction, found.model.zero_snr) == ("SDXL", "v", "on")
     assert (found.training.batch_size, found.dataset.resolution, found.dataset.flip) == (3, 832, True)
     assert found.noise.noise_offset_random and found.noise.debiased and found.noise.huber_schedule == "exponential"
@@ -112,6 +113,9 @@ def test_tensors_tell_rank_and_kind_where_the_metadata_does_not() -> None:
     }
     found = from_metadata({}, header).preset.network
     assert (found.type, found.rank, found.conv_rank, found.dora) == ("LoRA", 32, 8, True)
+    assert found.args == {"wd_on_output": True}
+    header["lora_unet_a.dora_scale"] = (1, 320)
+    assert from_metadata({}, header).preset.network.args == {}
 
 
 @pytest.mark.parametrize("kind", [row.name for row in catalog.NETWORKS])

@@ -111,6 +111,7 @@ def test_null_is_absent_and_empty_text_is_nothing() -> None:
         ({"LoRA_type": "Kohya LoCon", "conv_dim": 8, "conv_alpha": 4}, "network.conv_alpha", 4.0),
         ({"LoRA_type": "Standard", "conv_dim": 8}, "network.conv_rank", 0),
         ({"LoRA_type": "LoCon", "conv_dim": 8, "dora_wd": True}, "network.dora", True),
+        ({"LoRA_type": "LoCon", "conv_dim": 8, "dora_wd": True}, "network.args", {"wd_on_output": True}),
         ({"LoRA_type": "LyCORIS/LoKr", "factor": 8}, "network.args", {"factor": 8}),
         ({"LoRA_type": "LyCORIS/LoKr", "network_dim": 100000}, "network.args", {"full_matrix": True}),
         ({"LoRA_type": "LyCORIS/LoHa", "LyCORIS_preset": "attn-mlp"}, "network.conv_rank", 0),

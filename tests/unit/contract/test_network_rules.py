@@ -24,6 +24,7 @@ TABLE: list[tuple[dict[str, Any], str, str]] = [
     ({"network.type": "BOFT", "network.max_norm": 1.0}, "network.max_norm", "rotation"),
     ({"network.type": "IA3", "optimizer.loraplus": 4.0}, "optimizer.loraplus", "start at zero"),
     ({"network.type": "LoKr", "saving.diffusers": True}, "saving.diffusers", "diffusers does not read it"),
+    ({"network.dora": True, "saving.diffusers": True}, "saving.diffusers", "sizes are of a layer's outputs"),
     (
         {"network.type": "LoKr", "network.start": "a.safetensors", "network.start_ranks": True},
         "network.start_ranks",
@@ -84,7 +85,9 @@ def test_every_rule_of_networks_has_a_row() -> None:
         {"network.type": "LoKr", "network.args": {"factor": -1, "decompose_both": True}},
         {"network.type": "DyLoRA", "network.args": {"block_size": 2}, "network.rank": 6},
         {"network.type": "OFT", "network.args": {"constraint": 1}},
-        {"network.dora": True, "network.rank_stabilised": True, "saving.diffusers": True},
+        {"network.dora": True, "network.rank_stabilised": True},
+        {"network.dora": True, "network.args": {"wd_on_output": True}, "saving.diffusers": True},
+        {"network.dora": True, "network.type": "LoKr", "network.args": {"wd_on_output": False, "factor": 4}},
         {"network.block_ranks": [4] * 25, "network.block_conv_ranks": [2] * 25},
         {"network.down_rates": "cosine+.25", "network.mid_rates": "0", "network.up_rates": "1,1,0"},
         {"optimizer.name": "Prodigy", "network.up_rates": "1,0,1"},

@@ -211,6 +211,10 @@ def test_rows_and_arguments_are_read_back(tmp_path: Path) -> None:
     rows = [{"path": "/a/cat", "repeats": 3}, {"path": "/a/reg", "repeats": 2, "regularisation": True}]
     third = resolved({"dataset.folders": rows})
     assert back(export(third, AROUND)).dataset.folders == third.dataset.folders
+    for args in ({}, {"wd_on_output": True}):
+        out = export(resolved({"network.dora": True, "network.args": args}), AROUND)
+        assert f"wd_on_output={bool(args)}" in tomllib.loads(out.config_toml)["network_args"]
+        assert (back(out).network.dora, back(out).network.args) == (True, args)
     lokr = resolved({"network.type": "LoKr", "network.args": {"factor": 8, "full_matrix": True}, "network.dora": True})
     again = back(export(lokr, AROUND)).network
     assert (again.type, again.args, again.dora, again.conv_rank) == (

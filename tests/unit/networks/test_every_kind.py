@@ -190,9 +190,10 @@ def test_max_norm_scales_down_what_is_larger(case: str) -> None:
     torch.testing.assert_close(layer.free_squared_norm().sqrt(), before / 2, rtol=1e-4, atol=1e-6)
 
 
-UNREADABLE = ("LoKr split", "LoKr tucker", "LoKr unbalanced", "IA3", "IA3 inputs")
-"""Files that lycoris-lora 4.1.3 writes itself but whose loader fails: it guesses LoKr's factor, and calls (IA)3's
-constructor with too much."""
+BY_INPUT = ("DoRA", "LoHa DoRA", "LoKr DoRA")
+UNREADABLE = ("LoKr split", "LoKr tucker", "LoKr unbalanced", "IA3", "IA3 inputs", *BY_INPUT)
+"""Files that lycoris-lora 4.1.3 writes itself but whose loader fails: it guesses LoKr's factor, calls (IA)3's
+constructor with too much, and takes DoRA's sizes for those of outputs."""
 
 
 @EVERY
@@ -223,13 +224,15 @@ def test_lycoris_reads_the_file_as_we_do(case: str) -> None:
 
 def library_module(case: str, target: Target, tensors: dict[str, torch.Tensor]) -> Any:
     """The library's own module of a layer with the file's values."""
+    from lycoris.modules.locon import LoConModule
+
     from trainer.networks.lycoris import module_class
 
     kind, arguments, chosen = CASES[case]
+    decomposed = {"weight_decompose": True, "wd_on_out": False} if case in BY_INPUT else {}
     one = chosen.get("size_of") or size(target.key, target.path == "conv")
-    made = module_class(catalog.network(kind).algo)(
-        target.key, target.module, 1.0, lora_dim=one.rank, alpha=one.alpha, **arguments
-    )
+    library: Any = LoConModule if kind == "LoRA" else module_class(catalog.network(kind).algo)
+    made = library(target.key, target.module, 1.0, lora_dim=one.rank, alpha=one.alpha, **arguments, **decomposed)
     for name, value in made.named_parameters():
         value.copy_(tensors[f"{target.key}.{name}"])
     return made

@@ -121,7 +121,11 @@ def test_an_average_follows_and_leaves_what_is_trained_alone() -> None:
     [
         ({}, "networks.lora", None),
         ({"network.conv_rank": 4}, "networks.lora", {"conv_dim": "4", "conv_alpha": "4.0"}),
-        ({"network.dora": True}, "lycoris.kohya", {"algo": "locon", "dora_wd": "True", "preset": "attn-mlp"}),
+        (
+            {"network.dora": True},
+            "lycoris.kohya",
+            {"algo": "locon", "dora_wd": "True", "wd_on_output": "False", "preset": "attn-mlp"},
+        ),
         (
             {"network.rank_stabilised": True},
             "lycoris.kohya",
@@ -163,6 +167,7 @@ def test_a_file_says_of_its_network_what_kohyas_would(
         {"network.type": "LoKr", "network.args": {"factor": 8}, "network.dora": True},
         {"network.type": "OFT", "network.args": {"constraint": 0.01, "rescaled": True}},
         {"network.dora": True, "network.rank_stabilised": True, "network.conv_rank": 4},
+        {"network.dora": True, "network.args": {"wd_on_output": True}},
         {"network.block_ranks": [2] * 23, "network.up_rates": "cosine+.25", "optimizer.loraplus": 4.0},
     ],
 )

@@ -93,9 +93,15 @@ def test_dora_goes_to_diffusers_and_back(tmp_path: Path) -> None:
     file = save(tmp_path / "a.safetensors", tensors, ss_base_model_version="sd_v1")
     there = run_tool(tmp_path, "convert", adapter=str(file), to="diffusers")
     shapes = {name: value.shape for name, value in load_file(there.file).items() if "magnitude" in name}
-    assert shapes["unet.down_blocks.1.resnets.0.conv1.lora_magnitude_vector"] == (1, 24, 1, 1)
+    assert shapes["unet.down_blocks.1.resnets.0.conv1.lora_magnitude_vector.weight"] == (1, 24, 1, 1)
     back = load_file(run_tool(tmp_path, "convert", adapter=there.file, to="Kohya").file)
     assert all(torch.equal(back[name], value) for name, value in tensors.items())
+    again = run_tool(tmp_path, "convert", adapter=there.file, to="diffusers", out=str(tmp_path / "again.safetensors"))
+    assert {name: value.shape for name, value in load_file(again.file).items() if "magnitude" in name} == shapes
+    older = {name.removesuffix(".weight") if "magn" in name else name: v for name, v in load_file(there.file).items()}
+    file = save(tmp_path / "older.safetensors", older)
+    back = load_file(run_tool(tmp_path, "convert", adapter=str(file), to="Kohya").file)
+    assert all(name in back for name in tensors if "dora_scale" in name)
 
 
 def test_what_has_no_names_in_diffusers_is_refused(tmp_path: Path) -> None:

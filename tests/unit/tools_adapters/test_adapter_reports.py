@@ -97,7 +97,8 @@ def test_what_readers_do_otherwise_is_told(tmp_path: Path) -> None:
     plain = {f"{key}.lora_down.weight": torch.ones(1, 4), f"{key}.lora_up.weight": torch.ones(8, 1)}
     for shape, told in (((8, 1), True), ((1, 4), False)):
         file = save(tmp_path / "a.safetensors", {**plain, f"{key}.dora_scale": torch.ones(shape)})
-        assert any("DoRA" in note for note in readers(look(file))) is told
+        assert any("A1111 otherwise" in note for note in readers(look(file))) is told
+        assert dict(facts(look(file)))["DoRA's sizes"] == ("of outputs" if told else "of inputs")
     assert readers(look(save(tmp_path / "b.safetensors", plain))) == []
 
 

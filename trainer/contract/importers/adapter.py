@@ -16,6 +16,7 @@ from typing import Any
 from . import loose, optimizers, recipe
 from .base import Imported, KeyReport, shown
 from .flags import Flags
+from .links_network import BY_OUTPUT
 from .report import Translation, assemble, line, translate
 
 KIND = "adapter file"
@@ -172,7 +173,10 @@ def from_tensors(header: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
     values: dict[str, Any] = {path: rank for path, rank in ranks.items() if rank and rank <= 1024}
     values["network.type"] = kind
     if kind in ("LoRA", "LoHa", "LoKr"):
-        values["network.dora"] = any(name.endswith("dora_scale") for name in header)
+        sizes = [shape for name, shape in header.items() if name.endswith("dora_scale")]
+        values["network.dora"] = bool(sizes)
+        if any(shape[:1] != (1,) for shape in sizes):
+            values["network.args"] = {BY_OUTPUT: True}
     return values
 
 

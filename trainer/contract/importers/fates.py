@@ -65,7 +65,7 @@ _CARRIED: dict[str, str] = {
     "show_timesteps show_timesteps_resolution": "the page shows the distribution of timesteps by itself",
     # members of --network_args
     "network_args.bypass_mode network_args.use_scalar network_args.rank_dropout_scale": _LYCORIS,
-    "network_args.train_norm network_args.wd_on_output network_args.unbalanced_factorization": _LYCORIS,
+    "network_args.train_norm network_args.unbalanced_factorization": _LYCORIS,
     "network_args.disable_conv_cp": _LYCORIS,
     "network_args.img_attn_dim network_args.txt_attn_dim network_args.img_mlp_dim network_args.txt_mlp_dim": _LATER,
     "network_args.img_mod_dim network_args.txt_mod_dim network_args.single_dim": _LATER,

@@ -52,6 +52,9 @@ ARGUMENTS: dict[str, tuple[str, ...]] = {
 }
 """Arguments of each type that are offered here, under LyCORIS's names."""
 
+WITH_DORA, BY_OUTPUT = ("LoRA", "LoHa", "LoKr"), "wd_on_output"
+"""Types that can be DoRA, and the argument that makes its sizes those of outputs; LyCORIS does so by itself."""
+
 _SPELLINGS = {"unit": "block_size", "use_cp": "use_tucker", "use_conv_cp": "use_tucker", "constrain": "constraint"}
 _IDLE = {"factor": (-1, 0), "constraint": (0,), "block_size": ()}
 _WITHOUT_CONVOLUTIONS = ("attn-mlp", "attn-only", "unet-transformer-only", "full-lin")
@@ -94,7 +97,10 @@ def _read(flags: Flags) -> Values:
     flag = "network_args.algo" if "network_args.algo" in flags else "network_module"
     if why:
         flags.change(flag, why)
+    dora = kind in WITH_DORA and loose.flag(flags["network_args.dora_wd"])
     args = _arguments(kind, flags)
+    if dora and _by_output(flags):
+        args[BY_OUTPUT] = True
     rank = loose.whole(flags["network_dim"]) or 4
     if rank > LARGEST:
         if kind == "LoKr":  # a rank above a layer's size means whole matrices there, whose scale is 1
@@ -108,12 +114,18 @@ def _read(flags: Flags) -> Values:
         "network.alpha": alpha,
         "network.args": args,
         **_convolutions(flags, rank, alpha),
-        "network.dora": kind in ("LoRA", "LoHa", "LoKr") and loose.flag(flags["network_args.dora_wd"]),
+        "network.dora": dora,
         "network.rank_stabilised": flags.lycoris and loose.flag(flags["network_args.rs_lora"]),
     }
     left_out = _LEFT_OUT.get(loose.text(flags["network_args.preset"]) if flags.lycoris else "")
     rules = [{"match": left_out, "rank": 0}] if left_out else []
     return values | {"network.layers": [*_rules(flags), *rules]}
+
+
+def _by_output(flags: Flags) -> bool:
+    """Whether LyCORIS learns DoRA's sizes of outputs: it does unless it is told otherwise, by nothing but "false"."""
+    told = flags[f"network_args.{BY_OUTPUT}"]
+    return told is None or str(told).strip().lower() != "false"
 
 
 def _rules(flags: Flags) -> list[Values]:
@@ -177,8 +189,9 @@ def _write(preset: Preset) -> Values:
         values["network_args.algo"] = theirs
         values["network_args.preset"] = "full" if network.conv_rank else "attn-mlp"
         values["network_args.dora_wd"] = network.dora or None
+        values[f"network_args.{BY_OUTPUT}"] = bool(network.args.get(BY_OUTPUT)) if network.dora else None
         values["network_args.rs_lora"] = network.rank_stabilised or None
-        values |= {f"network_args.{name}": value for name, value in network.args.items()}
+        values |= {f"network_args.{name}": value for name, value in network.args.items() if name != BY_OUTPUT}
     return values
 
 
@@ -246,6 +259,7 @@ NETWORK: tuple[Link, ...] = (
                     "conv_dim",
                     "conv_alpha",
                     "dora_wd",
+                    BY_OUTPUT,
                     "rs_lora",
                     "network_reg_dims",
                     *sorted({name for names in ARGUMENTS.values() for name in names}),

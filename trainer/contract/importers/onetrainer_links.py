@@ -12,7 +12,7 @@ from . import onetrainer_data as data
 from . import onetrainer_keys as keys
 from .flags import Flags, interval
 from .links import Link, Values
-from .links_network import LARGEST
+from .links_network import BY_OUTPUT, LARGEST
 
 _FORMATS = {"FLOAT_32": "float", "TFLOAT_32": "float", "FLOAT_16": "fp16", "BFLOAT_16": "bf16"}
 
@@ -184,12 +184,13 @@ def _network(flags: Flags) -> Values:
     kind = {"LOHA": "LoHa", "LOKR": "LoKr", "OFT_2": "OFT", "LORA": "LoRA"}.get(data.word(flags, "peft_type"), "LoRA")
     source = {"LoKr": "lokr_dim", "OFT": "oft_block_size"}.get(kind, "lora_rank")
     rank = loose.whole(flags[source]) or 16
+    dora = loose.flag(flags["lokr_weight_decompose" if kind == "LoKr" else "lora_decompose"])
+    dora = dora and kind in ("LoRA", "LoKr")
     values: Values = {
         "network.type": kind,
         "network.rank": min(max(rank, 1), LARGEST),
         "network.alpha": loose.number(flags["lora_alpha"]) or float(rank),
-        "network.dora": loose.flag(flags["lokr_weight_decompose" if kind == "LoKr" else "lora_decompose"])
-        and kind != "OFT",
+        "network.dora": dora,
         "network.args": {},
     }
     if kind == "LoKr":
@@ -202,6 +203,8 @@ def _network(flags: Flags) -> Values:
         values["network.args"] = {name: value for name, value in args.items() if value is not False and value != -1}
     elif kind == "OFT" and loose.flag(flags["oft_scaled"]):
         values["network.args"] = {"rescaled": True}
+    if dora and loose.flag(flags["lokr_dora_on_output" if kind == "LoKr" else "lora_decompose_output_axis"]):
+        values["network.args"][BY_OUTPUT] = True
     return values
 
 
@@ -297,12 +300,14 @@ LINKS: tuple[Link, ...] = (
             "lora_rank",
             "lora_alpha",
             "lora_decompose",
+            "lora_decompose_output_axis",
             "lokr_dim",
             "lokr_decompose_factor",
             "lokr_decompose_both",
             "lokr_full_matrix",
             "lokr_use_tucker",
             "lokr_weight_decompose",
+            "lokr_dora_on_output",
             "oft_block_size",
             "oft_scaled",
         ),

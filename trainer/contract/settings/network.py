@@ -97,9 +97,9 @@ class Network(Section):
         ),
     ] = False
     """Learns direction and size of each layer's weights apart (arXiv 2402.09353): closer to full training at low ranks,
-    for more time a step and more memory. Sizes are of a layer's outputs, as LyCORIS and PEFT have them: LyCORIS and the
-    diffusers copy give exactly what was trained, ComfyUI nearly, since it divides by the size of the untrained weight.
-    A1111 takes them for sizes of inputs and draws wrongly, diffusers leaves them out of the file itself."""
+    for more time a step and more memory. Sizes are of a layer's inputs, as in the paper: ComfyUI and A1111 give exactly
+    what was trained. The network argument wd_on_output = true makes them sizes of outputs, the only ones that
+    diffusers and PEFT read, from the diffusers copy; ComfyUI then draws nearly the same, A1111 wrongly."""
 
     rank_stabilised: Annotated[bool, Setting("Rank-stabilised scale", kohya="rs_lora", tier="expert")] = False
     """Multiplies the update by alpha / sqrt(rank) instead of alpha / rank (arXiv 2312.03732), so that high ranks learn
@@ -110,7 +110,8 @@ class Network(Section):
         Setting("Network arguments", kohya="network_args", tier="expert", widget="text"),
     ] = {}
     """Further arguments of the network type, as name = value: factor = 8 (LoKr), block_size = 4 (DyLoRA), constraint =
-    0.001 (OFT, BOFT), use_tucker = true. A name that the type does not know is refused before the start."""
+    0.001 (OFT, BOFT), use_tucker = true, wd_on_output = true (DoRA). A name that the type does not know is refused
+    before the start."""
 
     layers: Annotated[
         list[LayerRule], Setting("Layer rules", kohya="network_reg_dims, network_reg_lrs", tier="expert", widget="rows")

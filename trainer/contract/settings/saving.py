@@ -37,7 +37,8 @@ class Saving(Section):
 
     diffusers: Annotated[bool, Setting("Diffusers copy too", tier="expert")] = False
     """Saves a second file beside each adapter, name.diffusers.safetensors, with the keys that diffusers and PEFT write
-    themselves. Only for a LoRA or DoRA; generators want the first one."""
+    themselves. Only for a LoRA, or for DoRA with the network argument wd_on_output = true; generators want the first
+    one."""
 
     title: Annotated[str, Setting("Title", kohya="metadata_title", tier="expert")] = ""
     """Title in the file's metadata. Empty: the file name."""

@@ -40,6 +40,7 @@ def facts(look: Look) -> list[tuple[str, str]]:
         ("Layers", _parts(look)),
         ("Rank", _counted({str(rank): count for rank, count in ranks(look.layers).items()}) or "none"),
         ("Alpha", _counted({f"{alpha:g}": count for alpha, count in alphas(look.layers).items()}) or "none"),
+        *((("DoRA's sizes", f"of {' and '.join(dora_sides(look))}"),) if dora_sides(look) else ()),
         ("Names", look.layout),
         ("Values", f"{parameters(file, look.layers):,}"),
         ("Number format", ", ".join(formats)),
@@ -94,15 +95,21 @@ def readers(look: Look) -> list[str]:
     """What A1111 1.10.1 and ComfyUI 0.3.68 make of the file otherwise than training did; their own code was tried with
     files of every kind (`tests/golden/consumers`)."""
     kinds = set(look.kinds)
-    by_output = any(
-        "dora" in layer.tensors and look.file.tensors[layer.tensors["dora"]].shape[:1] != (1,) for layer in look.layers
-    )
+    sides = dora_sides(look)
     told = [
-        (by_output, "A1111 and ComfyUI compute DoRA by outputs otherwise than training does: compare pictures in Try"),
+        ("outputs" in sides, "DoRA by output: ComfyUI draws it nearly as trained, A1111 otherwise; compare in Try"),
+        ("inputs" in sides, "DoRA by input: ComfyUI and A1111 draw it as it was trained; diffusers and PEFT cannot"),
         ("(IA)3" in kinds, "ComfyUI leaves (IA)3 out; A1111 takes it for linear layers only"),
         ("GLoRA" in kinds, "A1111 cannot use this GLoRA: it has its matrices in another order"),
     ]
     return [text for holds, text in told if holds]
+
+
+def dora_sides(look: Look) -> list[str]:
+    """What DoRA's sizes are of, in this file: "inputs", "outputs"; PEFT knows the latter only."""
+    names = [layer.tensors["dora"] for layer in look.layers if "dora" in layer.tensors]
+    inner = {"magnitude_vector" not in name and look.file.tensors[name].shape[:1] == (1,) for name in names}
+    return [side for side, is_inner in (("inputs", True), ("outputs", False)) if is_inner in inner]
 
 
 LONGEST = 400

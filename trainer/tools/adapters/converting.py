@@ -25,7 +25,7 @@ from .work import Work, output, stoppable
 ALPHAS = "loratory.alphas"
 """Metadata of a file without alphas: those that were multiplied in, by place, so that they can be taken out again."""
 
-_PEFT = {"down": "lora_A.weight", "up": "lora_B.weight", "dora": "lora_magnitude_vector"}
+_PEFT = {"down": "lora_A.weight", "up": "lora_B.weight", "dora": "lora_magnitude_vector.weight"}
 _KOHYA = {"down": "lora_down.weight", "up": "lora_up.weight", "mid": "lora_mid.weight", "dora": "dora_scale"}
 
 
@@ -111,9 +111,11 @@ def to_diffusers(found: Look) -> tuple[dict[str, Move], dict[str, float]]:
 def _length_shape(layer: Layer, stored: Stored, found: Look) -> tuple[int, ...]:
     """PEFT keeps DoRA's lengths of the outputs as [O], of convolutions as [1, O, 1, 1]."""
     outputs = layer.size[0] if layer.size else 0
-    if stored.count != outputs or (len(stored.shape) > 1 and stored.shape[0] != outputs):
+    by_output = len(stored.shape) < 2 or stored.shape[0] == outputs or "magnitude_vector" in layer.tensors["dora"]
+    if stored.count != outputs or not by_output:
         why = f"{layer.name} has DoRA's lengths by input, for which diffusers has no name"
-        raise Problems([Problem("adapter", why, "keep Kohya's names", "data")])
+        fix = "keep Kohya's names, or train with network.args: wd_on_output = true"
+        raise Problems([Problem("adapter", why, fix, "data")])
     dims = len(found.file.tensors[layer.tensors["down"]].shape)
     return (1, outputs, 1, 1) if dims == 4 else (outputs,)
 
