@@ -86,7 +86,7 @@ FAMILIES: tuple[Entry, ...] = (
 )
 
 _TUCKER = Argument(bool, "Splits the 3x3 convolutions in three matrices instead of two: smaller at the same rank.")
-_BY_OUTPUT = Argument(bool, "DoRA learns sizes of a layer's outputs, as diffusers and PEFT read them, not of its inputs.")
+_BY_OUTPUT = Argument(bool, "DoRA learns sizes of a layer's outputs, as diffusers and PEFT read them, not inputs.")
 _ROTATION = {
     "constraint": Argument(float, "Largest rotation, as share of the outputs' number; 0 does not limit it.", 0, 100),
     "rescaled": Argument(bool, "Learns a size for every output beside the rotation."),

@@ -13,6 +13,7 @@ from trainer.contract import catalog
 from trainer.contract.problems import Problems
 from trainer.networks.applied import Applied, fit, merge_into
 from trainer.networks.base import Drops
+from trainer.networks.updates import update_of
 from trainer.parts import Target
 from trainer.plan.adapter_size import count
 
@@ -81,6 +82,28 @@ def test_saved_and_loaded_is_the_same(case: str) -> None:
     broken = {name: value for name, value in network.tensors().items() if "lora_unet_linear" not in name}
     with pytest.raises(Problems, match="does not fit"):
         other.load_tensors(broken)
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if CASES[case][2].get("dora")])
+def test_dora_starts_from_a_plain_file_with_its_effect_and_not_from_sizes_of_the_other_side(case: str) -> None:
+    model = small()
+    network = with_values(build(case, model))
+    sizes = {name: value for name, value in network.tensors().items() if "dora_scale" in name}
+    plain = {name: value for name, value in network.tensors().items() if name not in sizes}
+    for target in targets(model):
+        outputs, inputs = target.module.weight.shape[:2]  # type: ignore[index,union-attr]
+        found = sizes[f"{target.key}.dora_scale"].shape
+        assert tuple(found[:2]) == ((outputs, 1) if "by output" in case else (1, inputs))
+    begun = build(case, model)
+    begun.begin(plain)
+    for target in targets(model):
+        layer = begun.layers[target.key]
+        values = {name.partition(".")[2]: value for name, value in plain.items() if name.startswith(f"{target.key}.")}
+        torch.testing.assert_close(layer.update(), update_of(values, layer.weight), rtol=1e-4, atol=1e-5)
+    other = {"DoRA": "DoRA by output", "DoRA by output": "DoRA"}
+    wrong = next(theirs for end, theirs in other.items() if case.endswith(end))
+    with pytest.raises(Problems, match="dora_scale is"):
+        build(case.replace("DoRA by output", "DoRA").replace("DoRA", wrong), model).load_tensors(network.tensors())
 
 
 @EVERY
