@@ -230,7 +230,7 @@ def test_an_image_is_shown_as_it_is_trained_and_the_folder_goes_into_the_form(
     expect(page.locator(".studio-own")).to_be_visible()
     expect(facts).not_to_contain_text("not in the form")
     page.get_by_role("tab", name="Train", exact=True).click()
-    expect(page.locator("#f-dataset-folders [name=path]").first).to_have_value(str(folder))
+    expect(page.locator("#f-dataset-folders [name=path]").last).to_have_value(str(folder))
     page.get_by_text("Advanced", exact=True).click()
     page.locator("#f-dataset-flip input").check()
     page.wait_for_function("document.querySelector('#f-dataset-flip input').checked")
