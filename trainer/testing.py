@@ -45,8 +45,9 @@ def lanes(python: str, pytest_args: Sequence[str]) -> list[list[list[str]]]:
 
 
 def environment(environ: Mapping[str, str], browser: str | None) -> dict[str, str]:
-    """LORATORY_CHROMIUM: the browser to drive. LORATORY_REQUIRE_BROWSER=1 under CI: browser tests fail, never skip."""
-    changed = dict(environ)
+    """LORATORY_CHROMIUM: the browser to drive. LORATORY_REQUIRE_BROWSER=1 under CI: browser tests fail, never skip.
+    OMP_NUM_THREADS=1: the lanes share the cores, and threads that wait for each other there waste most of them."""
+    changed = {"OMP_NUM_THREADS": "1", **environ}
     if browser:
         changed.setdefault("LORATORY_CHROMIUM", browser)
     if environ.get("CI", "").lower() in ("1", "true"):

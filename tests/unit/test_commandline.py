@@ -259,11 +259,12 @@ def test_the_worst_lane_counts_and_all_is_told(tmp_path, monkeypatch, capfd, cod
 
 def test_under_ci_browser_tests_are_required():
     assert testing.environment({"CI": "true"}, "/usr/bin/chromium") == {
+        "OMP_NUM_THREADS": "1",
         "CI": "true",
         "LORATORY_CHROMIUM": "/usr/bin/chromium",
         "LORATORY_REQUIRE_BROWSER": "1",
     }
-    assert testing.environment({}, None) == {}
+    assert testing.environment({}, None) == {"OMP_NUM_THREADS": "1"}
     assert testing.environment({"LORATORY_CHROMIUM": "mine"}, "other")["LORATORY_CHROMIUM"] == "mine"
 
 
