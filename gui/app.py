@@ -46,13 +46,18 @@ SESSIONS = 200
 
 
 class Blocks(gr.Blocks):
-    """Gradio's blocks without the connection that each page would hold open to tell that it is there: browsers open six
-    connections to a server and no more, so that the sixth page of one browser would never appear (seen in 6.31)."""
+    """Gradio's blocks without two things that it does in the browser (seen in 6.31). It holds a connection open to
+    tell that the page is there: browsers open six to a server and no more, so that the sixth page of one browser
+    would never appear. And at each answer it goes through all components that any event ever had as an output, to tell
+    them of a progress which is hidden here: with as many fields as ours, half a second for each edit."""
 
     def get_config_file(self) -> Any:
         """What the browser is told of the page."""
         config = super().get_config_file()
         config["connect_heartbeat"] = False
+        for event in config["dependencies"]:
+            if event["show_progress"] == "hidden":
+                event["show_progress_on"] = []
         return config
 
 

@@ -288,13 +288,16 @@ def test_one_image_is_learnt_and_gradients_reach_all_targets_and_nothing_else(ki
 TEXT_LAYERS = ("self_attn_q_proj", "self_attn_k_proj", "self_attn_v_proj", "self_attn_out_proj", "mlp_fc1", "mlp_fc2")
 
 
-DORA = ({}, {"dora": True}, {"dora": True, "by_output": True})
+DORA = ({"dora": True}, {"dora": True, "by_output": True})
+SAVED = [
+    *(pytest.param(row, {}, id=f"{row.id}-LoCon") for row in ROWS),
+    *(pytest.param(tiny_models.SDXL, dora, id="-".join([tiny_models.SDXL.id, *dora])) for dora in DORA),
+]
+"""DoRA with SDXL alone, which has layers of every kind."""
 
 
-@pytest.mark.parametrize("dora", DORA, ids=["LoCon", "DoRA", "DoRA by output"])
+@pytest.mark.parametrize(("kit", "dora"), SAVED, indirect=["kit"])
 def test_saved_it_is_the_same_loaded_merged_and_in_diffusers(kit: Kit, tmp_path: Path, dora: dict[str, bool]) -> None:
-    if dora and kit.row != tiny_models.SDXL:
-        pytest.skip("SDXL has layers of every kind")
     plain = predicted(kit.family)
     with adapted(kit, **dora) as network:
         applied = predicted(kit.family)
@@ -389,6 +392,7 @@ def test_interrupted_from_a_file_with_live_captions_it_is_the_run_left_alone(
     assert keys == {t.key for t in kit.targets if t.part in trained and not t.convolution}
 
 
+@pytest.mark.parametrize("kit", [tiny_models.SDXL], indirect=True, ids=["SDXL"])  # it has two encoders
 def test_pictures_asked_for_and_tried_are_those_of_the_run(
     kit: Kit, images: Path, tmp_path: Path, train_here: Callable[..., RunDir]
 ) -> None:
@@ -398,8 +402,6 @@ def test_pictures_asked_for_and_tried_are_those_of_the_run(
 
     from trainer.__main__ import main
 
-    if kit.row != tiny_models.SDXL:
-        pytest.skip("the models with two encoders stand for all")
     changes = {
         "model.path": str(kit.file),
         "dataset.folders": [{"path": str(images), "repeats": 1}],

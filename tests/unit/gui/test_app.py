@@ -65,6 +65,13 @@ def test_the_page_is_built_with_every_field_and_no_public_endpoint(tmp_path: Pat
     assert all(part["api_visibility"] == "private" for part in config["dependencies"])
 
 
+def test_an_answer_goes_through_no_components_to_tell_of_a_hidden_progress(tmp_path: Path) -> None:
+    config = app.build(Context(ROOT, tmp_path, Machine(tmp_path, tmp_path))).get_config_file()
+    assert config["connect_heartbeat"] is False
+    shown = [part for part in config["dependencies"] if part["show_progress_on"] != []]
+    assert all(part["show_progress"] == "full" and len(part["outputs"]) <= 10 for part in shown), "the form in none"
+
+
 def test_fields_have_no_bounds_that_gradio_would_answer_with_a_toast(tmp_path: Path) -> None:
     page = app.build(Context(ROOT, tmp_path, Machine(tmp_path, tmp_path)))
     numbers = [part["props"] for part in page.get_config_file()["components"] if part["type"] == "number"]

@@ -60,11 +60,7 @@ FAMILIES: dict[str, tuple[str, str]] = {
 }
 """Check box -> sd-scripts' program and the family's name, in the order in which kohya_ss looks at them."""
 
-NETWORK_MEMBERS = [
-    "conv_dim",
-    "conv_alpha",
-    "rank_dropout",
-    "module_dropout",
+BLOCKS = [
     "down_lr_weight",
     "mid_lr_weight",
     "up_lr_weight",
@@ -73,6 +69,15 @@ NETWORK_MEMBERS = [
     "block_alphas",
     "conv_block_dims",
     "conv_block_alphas",
+]
+"""What is given block by block."""
+
+NETWORK_MEMBERS = [
+    "conv_dim",
+    "conv_alpha",
+    "rank_dropout",
+    "module_dropout",
+    *BLOCKS,
     "unit",
     "loraplus_lr_ratio",
     "loraplus_unet_lr_ratio",

@@ -34,23 +34,13 @@ _MODULES = {
     "anima": "networks.lora_anima",
     "lumina": "networks.lora_lumina",
 }
-_BLOCKS = [
-    "down_lr_weight",
-    "mid_lr_weight",
-    "up_lr_weight",
-    "block_lr_zero_threshold",
-    "block_dims",
-    "block_alphas",
-    "conv_block_dims",
-    "conv_block_alphas",
-]
 _CONV, _DROPOUTS = ["conv_dim", "conv_alpha"], ["rank_dropout", "module_dropout"]
 _LIBRARY = ["LyCORIS_preset", *_CONV, *_DROPOUTS, "rank_dropout_scale", "train_norm", "use_tucker"]
 _SENT: dict[str, list[str]] = {
-    "standard": [*_BLOCKS, *_DROPOUTS],
-    "kohya locon": [*_CONV, *_BLOCKS, *_DROPOUTS],
-    "lora-fa": [*_BLOCKS, *_DROPOUTS],
-    "kohya dylora": [*_CONV, *_BLOCKS, *_DROPOUTS, "unit"],
+    "standard": [*keys.BLOCKS, *_DROPOUTS],
+    "kohya locon": [*_CONV, *keys.BLOCKS, *_DROPOUTS],
+    "lora-fa": [*keys.BLOCKS, *_DROPOUTS],
+    "kohya dylora": [*_CONV, *keys.BLOCKS, *_DROPOUTS, "unit"],
     "kohya loha": [*_CONV, *_DROPOUTS, "use_tucker"],
     "kohya lokr": [*_CONV, *_DROPOUTS, "use_tucker", "factor"],
     "lycoris/locon": [*_LIBRARY, "bypass_mode", "dora_wd", "use_scalar"],
