@@ -88,9 +88,9 @@ def second_process(argv):
 
         return testing.run(Path(ROOT), options.test)
     if commandline.of_the_queue(options):
-        from gui import queue_follow
+        from gui.queue import follow
 
-        return queue_follow.main(options)
+        return follow.main(options)
     if options.tool is not None:
         from gui import tool_command
 

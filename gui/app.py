@@ -14,12 +14,12 @@ import gradio as gr
 
 from gui import device, text, theme
 from gui.context import Context
+from gui.runs.watch import watcher
 from gui.security import USER, Access, access, is_loopback, launch_arguments
 from gui.shared import QUIET, Shared
 from gui.studio.thumbnails import folder_of
 from gui.tabs import banner, compare, computer, dataset, language, presets, queue, runs, tools, train, tryout
 from gui.tabs import help as help_tab
-from gui.watch import watcher
 from trainer.contract.machine import load_machine
 from trainer.contract.problems import Problems
 

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gui import jobs, panels
+from gui import jobs
 from gui.context import Context
 from gui.roots import may_show
+from gui.runs import panels
+from gui.runs.watch import Row, Watcher
 from gui.text import paragraph, problem_list
-from gui.watch import Row, Watcher
 from trainer.contract import tasks
 from trainer.contract.problems import Problem, Problems
 from trainer.contract.rundir import RunDir

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
+from gui.runs.watch import last_step
 from trainer.contract import checkpoints
 from trainer.contract import preset as presets
 from trainer.contract.lock import held
@@ -23,7 +24,6 @@ from trainer.plan.sides import Known, of_run
 
 from .launching import ROOT, command, devices, environment, threads
 from .processes import alive, launch
-from .watch import last_step
 
 AT_WORK = ("starting", "running")
 DISCARDED = "discarded by the user"

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from gui import importing, text
-from gui.fixes import field_id
+from gui.form.fixes import field_id
 from gui.importing import Row
 from trainer.contract.importers.base import Imported, KeyReport
 from trainer.contract.in_words import in_words, label_of

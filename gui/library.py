@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from gui.context import Context
-from gui.session import model_of, user_folder
-from gui.toml_text import put_help
-from gui.values import number_text
+from gui.form.session import model_of, user_folder
+from gui.form.toml_text import put_help
+from gui.form.values import number_text
 from trainer.contract.importers.adapter import from_metadata
 from trainer.contract.importers.base import Imported
 from trainer.contract.importers.read import OWN, read_text

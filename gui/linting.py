@@ -7,10 +7,10 @@ from pathlib import Path
 
 from gui import text
 from gui.context import Context
-from gui.fixes import field_id
-from gui.heldout import thumbnail
+from gui.form.fixes import field_id
+from gui.form.heldout import thumbnail
+from gui.form.session import resolved
 from gui.roots import may_show
-from gui.session import resolved
 from trainer.contract.preset import with_values
 from trainer.contract.problems import Problem, Problems
 from trainer.contract.settings import Folder, Preset

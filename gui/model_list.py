@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 from gui import models
 from gui.context import Context
-from gui.session import user_folder
+from gui.form.session import user_folder
 from trainer.contract import families
 from trainer.contract.families import Recognised, by_name, recognise
 from trainer.contract.families.recognise import cached_snapshot, is_hub_id, part_weights

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from gui import import_html, library, text
 from gui.context import Context
-from gui.fixes import field_id
+from gui.form.fixes import field_id
 from trainer.contract.importers.base import Imported
 from trainer.contract.in_words import label_of
 from trainer.contract.preset import describe_rule

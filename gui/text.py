@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from gui.fixes import attribute, field_id, fix_of, sentence
+from gui.form.fixes import attribute, field_id, fix_of, sentence
 from trainer.contract.in_words import has_field, label_of
 from trainer.contract.problems import Problem
 from trainer.report.words import escape

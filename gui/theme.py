@@ -7,7 +7,7 @@ from pathlib import Path
 
 import gradio as gr
 
-from gui.helptexts import help_texts
+from gui.form.helptexts import help_texts
 
 HERE = Path(__file__).parent
 

@@ -11,7 +11,7 @@ from typing import Any
 from gui import jobs, model_list
 from gui.context import Context
 from gui.models import lora_folders, places
-from gui.watch import Row, Watcher
+from gui.runs.watch import Row, Watcher
 from trainer.contract import tasks
 from trainer.contract.adapter_tasks import TOOLS, Result, Tool, Upload, load_result, shown
 from trainer.contract.problems import Problem, Problems

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, get_args
 
-from gui import panels
+from gui.runs import panels
+from gui.runs.watch import Row
 from gui.text import paragraph, problem_list
-from gui.watch import Row
 from trainer.contract.adapter_tasks import TITLES, TOOLS, Bar, Result, Shown, Tool, shown
 from trainer.contract.problems import Problem
 from trainer.contract.rundir import Kind

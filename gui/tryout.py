@@ -8,8 +8,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from gui import device, jobs, queue_card
-from gui.watch import Row, Watcher, preset_of
+from gui import device, jobs
+from gui.queue import card
+from gui.runs.watch import Row, Watcher, preset_of
 from trainer.contract import catalog, families, tasks
 from trainer.contract.events import Sampled, read
 from trainer.contract.problems import Problem, Problems
@@ -237,7 +238,7 @@ def begin(made: Generating, watching: Watcher) -> RunDir:
 def beside(watching: Watcher, gpus: str) -> list[str]:
     """Names of trainings at work on the device that a try would use."""
     rows = [row for row in watching.rows() if row.state.kind != "generating"]
-    return queue_card.busy(watching.runs, rows, gpus)
+    return card.busy(watching.runs, rows, gpus)
 
 
 def tries(watching: Watcher) -> list[Row]:

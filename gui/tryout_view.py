@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from gui import panels
+from gui.runs import panels
+from gui.runs.watch import Row
 from gui.text import paragraph, problem_list
 from gui.tryout import title_of
-from gui.watch import Row
 from trainer.contract.events import Failed, Sampled
 from trainer.contract.problems import Problem
 from trainer.contract.rundir import RunDir

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from gui.context import Context
+from gui.form.session import user_folder
 from gui.roots import below, may_show
-from gui.session import user_folder
 from trainer.contract.problems import Problem, Problems
 from trainer.contract.rundir import write_whole
 from trainer.contract.settings import Preset

@@ -10,10 +10,11 @@ from typing import Any
 
 import gradio as gr
 
-from gui import actions, jobs
+from gui import jobs
+from gui.runs import actions
+from gui.runs.watch import Row, Watcher
 from gui.shared import QUIET
 from gui.text import paragraph
-from gui.watch import Row, Watcher
 from trainer.contract import checkpoints
 from trainer.contract.problems import Problems
 from trainer.contract.rundir import RunDir

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-from gui import blocks, timestep_plot
 from gui.context import Context
-from gui.session import Draft, family_of, resolved
+from gui.form import blocks, timestep_plot
+from gui.form.session import Draft, family_of, resolved
 from gui.shared import QUIET
 from trainer.contract.settings import Preset
 

@@ -9,11 +9,11 @@ import gradio as gr
 from gui import captioning, jobs
 from gui.captioning import Asked
 from gui.context import Context
-from gui.session import Draft
+from gui.form.session import Draft
+from gui.runs.watch import Watcher, pending, watcher
 from gui.shared import QUIET, TOLD, Shared
 from gui.tabs.studio import Studio, now, only
 from gui.text import problem_list
-from gui.watch import Watcher, pending, watcher
 from trainer.contract.problems import Problems
 from trainer.plan.captioners import FLORENCE_TASKS
 

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from gui.context import Context
-from gui.planned import NoCaptions
+from gui.form.planned import NoCaptions
+from gui.form.session import Draft
 from gui.roots import may_show
-from gui.session import Draft
 from trainer.contract.problems import Problem, Problems
 from trainer.plan import captionfiles
 from trainer.plan.counting import count_of

@@ -8,11 +8,11 @@ from typing import Any, get_args
 import gradio as gr
 from gradio.context import Context as Building
 
-from gui import compare
-from gui.panels import when
+from gui.runs import compare
+from gui.runs.panels import when
+from gui.runs.watch import Row, Watcher, watcher
 from gui.shared import QUIET, Shared
 from gui.text import paragraph
-from gui.watch import Row, Watcher, watcher
 from trainer.report.words import escape
 
 _AREA = "window.loratory.area(element, props, trigger, watch);"

@@ -16,8 +16,8 @@ from typing import Any
 import gradio as gr
 from gradio.utils import get_upload_folder
 
-from gui.fixes import sentence
-from gui.session import Draft, resolved
+from gui.form.fixes import sentence
+from gui.form.session import Draft, resolved
 from gui.shared import QUIET, Shared
 from gui.studio import incoming, places
 from gui.studio.desk import Asked, Desk

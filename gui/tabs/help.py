@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import gradio as gr
 
-from gui.fixes import field_id
+from gui.form.fixes import field_id
 from gui.help.entries import Advice, Term, Topic
 from gui.help.glossary import TERMS
 from gui.help.recipe import BASELINE, RECIPE

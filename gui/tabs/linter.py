@@ -10,11 +10,11 @@ import gradio as gr
 
 from gui import linting, text
 from gui.context import Context
-from gui.session import Draft
+from gui.form.session import Draft
+from gui.form.values import show
 from gui.shared import QUIET, TOLD, Shared
 from gui.tabs.studio import Studio, now, only
 from gui.tabs.train import Train
-from gui.values import show
 from trainer.contract.preset import value_at, with_values
 from trainer.contract.problems import Problems
 from trainer.contract.settings import BY_PATH

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-from gui import heldout, text
+from gui import text
 from gui.context import Context
-from gui.plan_html import plan_table, rate_chart
-from gui.planned import NOTHING_PLANNED, Planned, planned
-from gui.session import Draft, model_of, remember
+from gui.form import heldout
+from gui.form.plan_html import plan_table, rate_chart
+from gui.form.planned import NOTHING_PLANNED, Planned, planned
+from gui.form.session import Draft, model_of, remember
 from gui.shared import QUIET
 from trainer.contract.families import Recognised
 from trainer.contract.problems import Problems

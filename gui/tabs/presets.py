@@ -12,8 +12,8 @@ import gradio as gr
 from gui import import_html, importing, library, preset_html, text
 from gui.context import Context
 from gui.engine import exporting
+from gui.form.session import Draft, resolved, user_folder
 from gui.importing import Row
-from gui.session import Draft, resolved, user_folder
 from gui.shared import QUIET, Shared
 from gui.tabs.train import Train
 from trainer.contract.importers.base import Imported

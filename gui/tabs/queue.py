@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 from gradio.context import Context as Building
 
-from gui import jobs, queue_card, queue_lanes, queue_times, queue_worker, text, waiting
+from gui import jobs, text
 from gui.context import Context
-from gui.session import Draft, prepare
+from gui.form.session import Draft, prepare
+from gui.queue import card, devices, times, waiting, worker
+from gui.runs.watch import Watcher, watcher
 from gui.shared import QUIET, Shared
-from gui.watch import Watcher, watcher
 from trainer.contract.problems import Problems
 from trainer.contract.rundir import RunDir
 from trainer.contract.settings import Preset
@@ -38,11 +39,11 @@ _tried: dict[Path, float] = {}
 def keep_going(runs: Path) -> None:
     """Let an open page start a worker where one is needed, whichever tab is shown (what is within a tab does not tick
     before it is opened); and tell the script how many wait, for the mark on the Runs tab."""
-    mark = gr.HTML(queue_card.mark(runs), elem_id="queue-mark", elem_classes="no-show", js_on_load=None)
+    mark = gr.HTML(card.mark(runs), elem_id="queue-mark", elem_classes="no-show", js_on_load=None)
 
     def look(before: str) -> Any:
         _go_on(runs)
-        now = queue_card.mark(runs)
+        now = card.mark(runs)
         return gr.skip() if now == before else now
 
     page = Building.root_block
@@ -85,7 +86,7 @@ def _go_on(runs: Path) -> str:
     if time.monotonic() - _tried.get(runs, -AGAIN_S) < AGAIN_S:
         return ""
     try:
-        if queue_worker.ensure(runs):
+        if worker.ensure(runs):
             _tried[runs] = time.monotonic()
     except Problems as problems:
         return str(problems)
@@ -104,7 +105,7 @@ def _obey(runs: Path, said: dict[str, str]) -> str:
         waiting.change(runs, lambda queue: waiting.place(queue, id, said["before"]))
     elif what in waiting.EDITS:
         waiting.change(runs, lambda queue: waiting.EDITS[what](queue, id))
-    queue_worker.ensure(runs)
+    worker.ensure(runs)
     return ""
 
 
@@ -126,13 +127,13 @@ def _card(runs: Path, watching: Watcher, wrong: str) -> str:
     except Problems as problems:
         return text.paragraph(str(problems), "bad")
     rows = watching.rows() if queue.entries else []
-    left = queue_times.lengths(runs, queue.of("waiting"))
+    left = times.lengths(runs, queue.of("waiting"))
     for entry in queue.of("running"):
         run = watching.run(entry.run)
         seconds = watching.view(run).eta_s if run else None
         if seconds is not None:
             left[entry.run] = seconds
-    return queue_card.card(runs, queue, rows, left, wrong)
+    return card.card(runs, queue, rows, left, wrong)
 
 
 def add_button() -> gr.Button:
@@ -147,14 +148,14 @@ def anyway_button() -> gr.Button:
 
 def asks_first(preset: Preset, context: Context) -> str:
     """What is asked before a run is started beside another one on the same device; "" where the device is free."""
-    names = queue_card.busy(context.runs, watcher(context.runs).rows(), preset.hardware.gpus)
-    return queue_card.offer(names, queue_lanes.words(preset.hardware.gpus)) if names else ""
+    names = card.busy(context.runs, watcher(context.runs).rows(), preset.hardware.gpus)
+    return card.offer(names, devices.words(preset.hardware.gpus)) if names else ""
 
 
 def beside(preset: Preset, context: Context, own: str) -> list[str]:
     """Names of the other runs at work on the device of a run that has just started."""
     rows = [row for row in watcher(context.runs).rows() if row.id != own]
-    return queue_card.busy(context.runs, rows, preset.hardware.gpus)
+    return card.busy(context.runs, rows, preset.hardware.gpus)
 
 
 def wire_add(button: gr.Button, train: Train, shared: Shared) -> None:
@@ -171,9 +172,9 @@ def _adder(train: Train, context: Context) -> Callable[..., list[Any]]:
             preset = jobs.resolve(prepare(draft, train.shown(values), context))
             [entry] = waiting.add(context.runs, [preset])
             queue = waiting.read(context.runs)
-            queue_worker.ensure(context.runs)
+            worker.ensure(context.runs)
         except Problems as error:
             return [text.problem_list(error.problems), *train.say(draft)]
-        return [queue_card.added(entry, queue), *train.say(draft)]
+        return [card.added(entry, queue), *train.say(draft)]
 
     return add

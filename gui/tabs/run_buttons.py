@@ -9,11 +9,12 @@ from typing import Any
 
 import gradio as gr
 
-from gui import actions, text
-from gui.actions import Now
-from gui.session import Draft
+from gui import text
+from gui.form.session import Draft
+from gui.runs import actions
+from gui.runs.actions import Now
+from gui.runs.watch import Watcher, pending, preset_of
 from gui.shared import QUIET, Shared
-from gui.watch import Watcher, pending, preset_of
 from trainer.contract.problems import Problems
 from trainer.contract.rundir import RunDir
 

@@ -10,11 +10,11 @@ from typing import Any
 
 import gradio as gr
 
-from gui import trash
-from gui.panels import fold
+from gui.runs import trash
+from gui.runs.panels import fold
+from gui.runs.watch import Watcher
 from gui.shared import QUIET
 from gui.text import paragraph
-from gui.watch import Watcher
 from trainer.contract.problems import Problems
 from trainer.report.words import escape, size
 

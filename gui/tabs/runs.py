@@ -9,11 +9,11 @@ from typing import Any
 import gradio as gr
 from gradio.context import Context as Building
 
-from gui import card, gallery, panels, runfiles, runlist, runsettings
+from gui.runs import ending, files, gallery, listing, panels, settings
+from gui.runs.watch import Watcher, console_tail, pending, preflight_of, watcher
 from gui.shared import QUIET, Shared
 from gui.tabs import banner, queue, run_buttons, run_trash
 from gui.text import paragraph
-from gui.watch import Watcher, console_tail, pending, preflight_of, watcher
 from trainer.contract.rundir import RunDir
 from trainer.report import bars, charts, figures, preflight_page
 from trainer.report.figures import Look
@@ -72,7 +72,7 @@ def build(shared: Shared) -> None:
 
     def pick(event: gr.EventData, log: bool, clip: bool, window: dict[str, Any], known: dict[str, Any]) -> list[Any]:
         if event._data.get("again"):
-            return [gr.skip(), *look(str(event._data.get("shown", "")), log, clip, window, runlist.forget(known))]
+            return [gr.skip(), *look(str(event._data.get("shown", "")), log, clip, window, listing.forget(known))]
         run_id = str(event._data.get("run", ""))
         return [run_id, *look(run_id, log, clip, window, known)]
 
@@ -148,7 +148,7 @@ def _news(watching: Watcher, run_id: str, looks: Looks, known: dict[str, Any]) -
     with watching.lock:
         texts = {"banner": banner.text(watching.runs, rows), "trash": run_trash.text(watching.runs)}
         texts |= _run_parts(watching, run, look, seconds) if run else _nothing(bool(rows))
-    listed = runlist.news(rows, run.id if run else "", told)
+    listed = listing.news(rows, run.id if run else "", told)
     answers: list[Any] = [gr.skip() if listed is None else listed]
     for name in PARTS:
         text = texts.get(name, "")
@@ -170,16 +170,16 @@ def _run_parts(watching: Watcher, run: RunDir, look: Look, seconds: float) -> di
     parts: dict[str, Callable[[], str]] = {
         "progress": lambda: panels.progress(state, view, pending(run), seconds),
         "console": lambda: panels.console(lines) or paragraph("Nothing was printed yet."),
-        "settings": lambda: runsettings.settings(run, state),
-        "files": lambda: runfiles.files(run, view),
+        "settings": lambda: settings.settings(run, state),
+        "files": lambda: files.files(run, view),
     }
     if state.kind == "preflight":
         found = preflight_of(run)
-        parts["preflight"] = lambda: preflight_page.render(found) if found else card.failure(run, state, view, lines)
+        parts["preflight"] = lambda: preflight_page.render(found) if found else ending.failure(run, state, view, lines)
         return _drawn(parts)
     parts |= {
-        "ending": lambda: card.ending(run, state, view, lines),
-        "warnings": lambda: card.warnings(view),
+        "ending": lambda: ending.ending(run, state, view, lines),
+        "warnings": lambda: ending.warnings(view),
         "curves": lambda: panels.curves(view, look) if view.steps or view.validations else "",
         "time": lambda: panels.time_split(run, view),
         "samples": lambda: _samples(run, view),

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-from gui import text, toml_text
+from gui import text
 from gui.context import Context
-from gui.session import Draft, resolved
+from gui.form import toml_text
+from gui.form.session import Draft, resolved
 from gui.shared import QUIET
 from trainer.contract.settings import Preset
 

@@ -7,10 +7,11 @@ from typing import Any
 import gradio as gr
 from gradio.context import Context as Building
 
-from gui import jobs, tooling, tools_view, trash
+from gui import jobs, tooling, tools_view
+from gui.runs import trash
+from gui.runs.watch import Watcher, pending, watcher
 from gui.shared import QUIET, TOLD, Shared
 from gui.tabs import copy_adapter
-from gui.watch import Watcher, pending, watcher
 from trainer.contract.adapter_tasks import TOOLS
 from trainer.contract.problems import Problem, Problems
 

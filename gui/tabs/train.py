@@ -8,10 +8,11 @@ from typing import Any
 
 import gradio as gr
 
-from gui import device, form, jobs, text
+from gui import device, jobs, text
 from gui.context import Context
-from gui.live import live
-from gui.session import Draft, prepare, recall, resolved
+from gui.form import layout
+from gui.form.live import live
+from gui.form.session import Draft, prepare, recall, resolved
 from gui.shared import QUIET, TOLD, Shared
 from gui.tabs import captions_choice, engine, model_field, plan_card, queue, toml_editor
 from gui.tabs.beside import Beside
@@ -63,7 +64,7 @@ def build(shared: Shared) -> None:
     with gr.Row(elem_id="train"):
         with gr.Column(elem_id="left", scale=7):
             beside = Beside()
-            fields = form.build(beside.places())
+            fields = layout.build(beside.places())
             model_field.build(shared, fields["model.path"])
         with gr.Column(elem_id="right", scale=4):
             right = _right_column(context)

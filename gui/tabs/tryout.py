@@ -9,13 +9,14 @@ from typing import Any
 import gradio as gr
 from gradio.context import Context as Building
 
-from gui import jobs, trash, tryout, tryout_view
+from gui import jobs, tryout, tryout_view
 from gui.context import Context
 from gui.processes import alive
+from gui.runs import trash
+from gui.runs.watch import Row, Watcher, pending, watcher
 from gui.shared import QUIET, TOLD, Shared
 from gui.tabs import copy_adapter
 from gui.tryout import Asked
-from gui.watch import Row, Watcher, pending, watcher
 from trainer.contract.problems import Problems
 from trainer.contract.rundir import RunDir
 

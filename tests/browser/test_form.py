@@ -10,9 +10,9 @@ from playwright.sync_api import Browser, Page, expect
 from served import Served
 
 from gui.app import TABS
-from gui.fixes import field_id
-from gui.form import label
-from gui.values import kind
+from gui.form.fixes import field_id
+from gui.form.layout import label
+from gui.form.values import kind
 from trainer.contract.preset import dumps, load, with_values
 from trainer.contract.settings import ITEMS
 

@@ -14,7 +14,7 @@ import pytest
 from playwright.sync_api import Browser
 from served import Served
 
-from gui.watch import last_step
+from gui.runs.watch import last_step
 from trainer.contract.rundir import RunDir
 
 pytestmark = pytest.mark.browser

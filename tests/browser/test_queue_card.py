@@ -11,7 +11,7 @@ from axe_look import assert_accessible
 from playwright.sync_api import Browser, Locator, Page, expect
 from served import ROOT, Served, serve, shot
 
-from gui import queue_worker, waiting
+from gui.queue import waiting, worker
 from trainer.contract.preset import dumps, load, with_values
 from trainer.contract.rundir import find_runs
 from trainer.contract.settings import Preset
@@ -128,7 +128,7 @@ def _watch_to_the_end(page: Page, served: Served) -> None:
     queue.get_by_role("button", name="Clear this list").click()
     expect(queue).to_contain_text("Nothing waits.")
     for _ in range(100):
-        if not queue_worker.lives(served.runs):
+        if not worker.lives(served.runs):
             return
         page.wait_for_timeout(100)
     raise AssertionError("the worker leaves when nothing waits")

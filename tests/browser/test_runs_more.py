@@ -13,7 +13,7 @@ from axe_look import assert_accessible
 from playwright.sync_api import Page, expect
 from served import ROOT, Served, shot
 
-from gui.trash import FOLDER
+from gui.runs.trash import FOLDER
 from trainer.contract.events import Sampled, read
 from trainer.contract.preset import dumps, load, with_values
 from trainer.contract.rundir import RunDir

@@ -10,8 +10,8 @@ from safetensors.torch import save_file
 from whole_runs import of_kind, same_bits, tensors
 
 from gui import continuing, jobs, prove
+from gui.runs.watch import Watcher
 from gui.tabs import banner
-from gui.watch import Watcher
 from trainer.__main__ import main
 from trainer.contract import checkpoints
 from trainer.contract import preset as presets

@@ -15,7 +15,7 @@ import pytest
 import stand_in
 from whole_runs import DEMO, SMALL, of_kind, wait_until
 
-from gui import queue_worker, waiting
+from gui.queue import waiting
 from trainer.contract import preset as presets
 from trainer.contract.events import Resumed, StepDone
 from trainer.contract.rundir import RunDir, find_runs
@@ -74,7 +74,7 @@ def test_the_terminal_and_the_worker_may_go_the_queue_goes_on(tmp_path: Path) ->
     assert "[1/3] a-slow: started" in said and "--queue" in said
     worker = worker_of(runs)
     os.kill(worker, signal.SIGKILL)
-    wait_until(lambda: not queue_worker.lives(runs))
+    wait_until(lambda: not worker.lives(runs))
     trainer = run.read_state().pid
     assert run.current_state().state == "running", "it knows nothing of the worker"
     second = launch(runs, "--queue", environ=environ)
@@ -83,7 +83,7 @@ def test_the_terminal_and_the_worker_may_go_the_queue_goes_on(tmp_path: Path) ->
     assert second.returncode == 1 and "b-fails: failed: out of memory on purpose" in said, said
     assert state_of(runs) == {"a-slow": "done", "b-fails": "failed", "last": "done"}
     assert len(find_runs(runs)) == 3 and len(of_kind(run_of(runs, "last"), StepDone)) == 14  # type: ignore[arg-type]
-    wait_until(lambda: not queue_worker.lives(runs))
+    wait_until(lambda: not worker.lives(runs))
     third = launch(runs, "--queue", environ=environ)
     assert "Nothing waits" in third.communicate(timeout=20)[0] and third.returncode == 0
 

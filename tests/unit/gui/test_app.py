@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from gui import app, device, form, theme
+from gui import app, device, theme
 from gui.context import Context
+from gui.form import layout
 from gui.security import PASSWORD_VARIABLE
 from trainer import commandline
 from trainer.contract.machine import ENVIRONMENT, Machine
@@ -47,12 +48,12 @@ def taken_port() -> Iterator[int]:
 
 
 def test_every_setting_stands_in_one_group() -> None:
-    placed = [path for group in form.groups() for path in group.paths]
+    placed = [path for group in layout.groups() for path in group.paths]
     assert sorted(placed) == sorted(BY_PATH)
 
 
 def test_the_basic_tier_is_eighteen_fields_in_their_order() -> None:
-    basic = [path for group in form.groups() if not group.further for path in group.paths]
+    basic = [path for group in layout.groups() if not group.further for path in group.paths]
     assert basic == BASIC == [path for path in basic if BY_PATH[path].setting.tier == "basic"]
     assert sum(item.setting.tier == "basic" for item in ITEMS) == 18
 
@@ -61,7 +62,7 @@ def test_the_page_is_built_with_every_field_and_no_public_endpoint(tmp_path: Pat
     page = app.build(Context(ROOT, tmp_path, Machine(tmp_path, tmp_path)))
     config = page.get_config_file()
     ids = {part["props"].get("elem_id") for part in config["components"]}
-    assert {form.field_id(item.path) for item in ITEMS} <= ids
+    assert {layout.field_id(item.path) for item in ITEMS} <= ids
     assert all(part["api_visibility"] == "private" for part in config["dependencies"])
 
 

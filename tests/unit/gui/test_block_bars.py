@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from gui import blocks, layer_rules, timestep_plot
-from gui.live import off_by_model
-from gui.session import Draft
+from gui.form import blocks, layer_rules, timestep_plot
+from gui.form.live import off_by_model
+from gui.form.session import Draft
 from trainer.contract import families
 from trainer.contract.families import Family
 from trainer.contract.preset import resolve, with_values

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from gui.context import Context
-from gui.fixes import fix_of, sentence
-from gui.live import live
-from gui.session import Draft, recall, remember, resolved
+from gui.form.fixes import fix_of, sentence
+from gui.form.live import live
+from gui.form.session import Draft, recall, remember, resolved
 from trainer.contract import preset
 from trainer.contract.machine import ENVIRONMENT, Machine
 from trainer.contract.preset import load

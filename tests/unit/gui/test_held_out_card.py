@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gui import heldout, roots
+from gui import roots
 from gui.context import Context
+from gui.form import heldout
 from trainer.contract import families, preset
 from trainer.contract.machine import Machine
 from trainer.plan.plan import Plan, make_plan

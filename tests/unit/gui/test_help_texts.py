@@ -8,12 +8,12 @@ from collections.abc import Iterator
 import pytest
 
 from gui.app import TABS
-from gui.fixes import field_id
+from gui.form.fixes import field_id
+from gui.form.helptexts import help_texts
 from gui.help.entries import Advice, Topic
 from gui.help.glossary import TERMS
 from gui.help.recipe import BASELINE, RECIPE
 from gui.help.symptoms import SYMPTOMS
-from gui.helptexts import help_texts
 from gui.tabs.help import reference
 from trainer.contract import catalog
 from trainer.contract.settings import BY_PATH

@@ -9,11 +9,12 @@ import re
 
 import pytest
 
-from gui import form, languages
+from gui import languages
+from gui.form import layout
+from gui.form.helptexts import help_texts
 from gui.help.glossary import TERMS
 from gui.help.recipe import BASELINE, RECIPE
 from gui.help.symptoms import SYMPTOMS
-from gui.helptexts import help_texts
 from trainer.contract.settings import ITEMS
 from trainer.plan.lint import caption_checks, image_checks
 from trainer.plan.lint.finding import ORDER
@@ -25,7 +26,7 @@ FIGURE = re.compile(r"-?\d[\d.,]*|%|px")  # and signs that are the same in all l
 
 def said_by_settings() -> set[str]:
     """Labels, helps, bounds and choices of every setting, and the groups that they stand in."""
-    texts = {form.label(item) for item in ITEMS} | {group.title for group in form.groups()}
+    texts = {layout.label(item) for item in ITEMS} | {group.title for group in layout.groups()}
     for about in help_texts().values():
         texts |= {about["label"], about["help"], about["range"], *(told for _, told in about["choices"])}
     return {" ".join(text.split()) for text in texts if re.search(r"[A-Za-z]{2}", text)}

@@ -8,7 +8,7 @@ import pytest
 
 from gui import library, preset_html, text
 from gui.context import Context
-from gui.session import resolved
+from gui.form.session import resolved
 from trainer.contract.machine import ENVIRONMENT, Machine
 from trainer.contract.preset import load, with_values
 from trainer.contract.problems import Problem, Problems

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from gui.plan_html import rate_chart
+from gui.form.plan_html import rate_chart
 from trainer.contract import families, preset
 from trainer.contract.families import Recognised
 from trainer.contract.settings import Preset

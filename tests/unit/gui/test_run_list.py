@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from gui import runlist
-from gui.glance import Glance
-from gui.watch import Watcher
+from gui.runs import listing
+from gui.runs.glance import Glance
+from gui.runs.watch import Watcher
 from trainer.contract import events as ev
 from trainer.contract.rundir import RunDir
 from trainer.report.view import RunView
@@ -56,7 +56,7 @@ def test_only_rows_that_changed_are_sent(tmp_path: Path) -> None:
     told: dict[str, Any] = {}
 
     def news() -> dict[str, Any] | None:
-        said = runlist.news(watching.rows(), runs[0].id, told)
+        said = listing.news(watching.rows(), runs[0].id, told)
         return None if said is None else dict(json.loads(said))
 
     first = news()
@@ -66,7 +66,7 @@ def test_only_rows_that_changed_are_sent(tmp_path: Path) -> None:
     second = news()
     assert second is not None and not second["whole"] and list(second["rows"]) == [runs[1].id]
     assert second["seq"] == first["seq"] + 1 and second["rows"][runs[1].id]["loss"] == "0.2500"
-    told = runlist.forget(told)
+    told = listing.forget(told)
     again = news()
     assert again is not None and again["whole"] and len(again["rows"]) == 3
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from gui import trash
-from gui.watch import Watcher
+from gui.runs import trash
+from gui.runs.watch import Watcher
 from trainer.contract.problems import Problems
 from trainer.contract.rundir import RunDir, process_start
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from gui.context import Context
-from gui.fixes import field_id
-from gui.live import hints, live
-from gui.session import Draft, prepare, recall, remember, resolved
+from gui.form.fixes import field_id
+from gui.form.live import hints, live
+from gui.form.session import Draft, prepare, recall, remember, resolved
 from trainer.contract.families import default_family
 from trainer.contract.machine import ENVIRONMENT, Machine
 from trainer.contract.preset import load, with_values

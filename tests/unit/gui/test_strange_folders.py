@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from gui.runs.watch import Watcher
 from gui.tabs.runs import _news
-from gui.watch import Watcher
 from trainer.contract import checkpoints
 from trainer.contract.events import Sampled, StepDone, Timing, Validated, from_line, to_line
 from trainer.contract.rundir import RunDir, RunState

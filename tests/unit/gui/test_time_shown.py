@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from gui import panels, watch
 from gui.follow import follow
+from gui.runs import panels, watch
 from trainer.contract import events as ev
 from trainer.contract import preset as presets
 from trainer.contract.rundir import RunDir, write_whole

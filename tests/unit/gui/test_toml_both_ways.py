@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from gui import toml_text
-from gui.session import Draft, resolved
+from gui.form import toml_text
+from gui.form.session import Draft, resolved
 from trainer.contract.preset import load, with_values
 from trainer.contract.settings import ITEMS, Preset
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from gui.values import choices, collect, fill, kind, number_text, read, show
+from gui.form.values import choices, collect, fill, kind, number_text, read, show
 from trainer.contract.preset import value_at, with_values
 from trainer.contract.problems import Problems
 from trainer.contract.settings import BY_PATH, ITEMS, Item, Preset, Rule

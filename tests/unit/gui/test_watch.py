@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from gui import watch
+from gui.runs import watch
 from trainer.contract import events as ev
 from trainer.contract.rundir import RunDir, process_start
 from trainer.report import curves

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from gui import device, queue_lanes, waiting
+from gui import device
 from gui.jobs import ROOT
-from gui.waiting import EDITS, Entry, Queue
+from gui.queue import devices, waiting
+from gui.queue.waiting import EDITS, Entry, Queue
 from trainer.contract import preset as presets
 from trainer.contract.problems import Problems
 from trainer.contract.settings import Preset
@@ -46,53 +47,53 @@ def test_up_and_down_change_places_among_those_that_have_not_begun() -> None:
 def test_one_after_the_other_on_a_device_and_at_the_same_time_on_several() -> None:
     queue = queue_of(Entry("a", "a", "0"), Entry("b", "b", "0"), Entry("c", "c", "1"), Entry("d", "d", "cpu"))
     begun = []
-    while (entry := queue_lanes.ready(queue, ())) is not None:
+    while (entry := devices.ready(queue, ())) is not None:
         begun.append(entry.id)
         queue = queue.with_entry(Entry(entry.id, entry.id, entry.gpus, "running"))
     assert begun == ["a", "c", "d"]
-    assert queue_lanes.ready(waiting.over(queue, "a", "failed", "a cause"), ()).id == "b"  # type: ignore[union-attr]
+    assert devices.ready(waiting.over(queue, "a", "failed", "a cause"), ()).id == "b"  # type: ignore[union-attr]
 
 
 def test_a_run_that_somebody_else_started_occupies_its_device() -> None:
     queue = queue_of(Entry("a", "a", "0"), Entry("b", "b", "1"))
-    assert queue_lanes.ready(queue, {"0"}).id == "b"  # type: ignore[union-attr]
-    assert queue_lanes.ready(queue, {"0", "1"}) is None
+    assert devices.ready(queue, {"0"}).id == "b"  # type: ignore[union-attr]
+    assert devices.ready(queue, {"0", "1"}) is None
 
 
 def test_one_of_several_devices_is_not_overtaken_for_ever() -> None:
     queue = queue_of(Entry("a", "a", "0,1"), Entry("b", "b", "1"), Entry("c", "c", "2"))
-    assert queue_lanes.ready(queue, {"0"}).id == "c"  # type: ignore[union-attr]
+    assert devices.ready(queue, {"0"}).id == "c"  # type: ignore[union-attr]
 
 
 def test_held_entries_are_passed_over_and_keep_no_device() -> None:
     queue = EDITS["hold"](four(), "a")
-    assert queue_lanes.ready(queue, ()).id == "b"  # type: ignore[union-attr]
-    assert queue_lanes.ready(EDITS["release"](queue, "a"), ()).id == "a"  # type: ignore[union-attr]
-    assert queue_lanes.ready(EDITS["pause"](queue, ""), ()) is None
+    assert devices.ready(queue, ()).id == "b"  # type: ignore[union-attr]
+    assert devices.ready(EDITS["release"](queue, "a"), ()).id == "a"  # type: ignore[union-attr]
+    assert devices.ready(EDITS["pause"](queue, ""), ()) is None
 
 
 def test_a_paused_run_keeps_its_device_until_it_goes_on_or_is_removed() -> None:
     queue = waiting.over(
         queue_of(Entry("a", "a", "0", "running"), Entry("b", "b", "0"), Entry("c", "c", "1")), "a", "paused"
     )
-    assert queue_lanes.ready(queue, ()).id == "c"  # type: ignore[union-attr]
+    assert devices.ready(queue, ()).id == "c"  # type: ignore[union-attr]
     again = EDITS["retry"](EDITS["down"](queue, "b"), "a")
-    assert named(again) == "acb" and queue_lanes.ready(again, ()).id == "a"  # type: ignore[union-attr]
-    assert queue_lanes.ready(EDITS["remove"](queue, "a"), ()).id == "b"  # type: ignore[union-attr]
+    assert named(again) == "acb" and devices.ready(again, ()).id == "a"  # type: ignore[union-attr]
+    assert devices.ready(EDITS["remove"](queue, "a"), ()).id == "b"  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize("how", ["done", "failed", "stopped"])
 def test_stop_after_this_one(how: waiting.State) -> None:
     queue = EDITS["stop-after"](four(), "b")
     first = queue.with_entry(Entry("a", "a", "0", "running"))
-    assert queue_lanes.ready(waiting.over(first, "a", "done"), ()).id == "b"  # type: ignore[union-attr]
+    assert devices.ready(waiting.over(first, "a", "done"), ()).id == "b"  # type: ignore[union-attr]
     running = queue.with_entry(Entry("b", "b", "1", "running", last=True))
-    assert queue_lanes.ready(running, ()) is None, "nothing else, on whatever device"
+    assert devices.ready(running, ()) is None, "nothing else, on whatever device"
     over = waiting.over(running, "b", how)
     assert not over.on and not over.find("b").last
-    assert queue_lanes.ready(EDITS["go-on"](over, ""), ()).id == "a"  # type: ignore[union-attr]
+    assert devices.ready(EDITS["go-on"](over, ""), ()).id == "a"  # type: ignore[union-attr]
     behind = queue_of(Entry("a", "a", "0", last=True), Entry("b", "b", "1"))
-    assert queue_lanes.ready(behind, {"0"}) is None, "it waits for its own device, and nothing overtakes it"
+    assert devices.ready(behind, {"0"}) is None, "it waits for its own device, and nothing overtakes it"
     assert waiting.over(running, "b", "paused").on, "a pause is no end"
 
 
@@ -145,7 +146,7 @@ def test_what_a_later_version_adds_to_the_file_is_no_damage(tmp_path: Path) -> N
 
 def test_processes_that_add_at_the_same_time_lose_nothing(tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from gui import waiting; from trainer.contract.settings import Preset\n"
+        "import sys; from pathlib import Path; from gui.queue import waiting; from trainer.contract.settings import Preset\n"
         "for n in range(15): waiting.add(Path(sys.argv[1]), [Preset()])"
     )
     adders = [subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], cwd=ROOT) for _ in range(3)]
@@ -158,9 +159,9 @@ def test_processes_that_add_at_the_same_time_lose_nothing(tmp_path: Path) -> Non
 def test_devices_as_people_say_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(device, "gpus", lambda: (("a GPU", 2**34),) * 2)
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    assert queue_lanes.lanes_of("auto") == {"0"} and queue_lanes.lanes_of("0, 2") == {"0", "2"}
-    assert queue_lanes.lanes_of("cpu,cpu") == {"cpu"} and queue_lanes.lanes_of("nonsense") == {"0"}
+    assert devices.lanes_of("auto") == {"0"} and devices.lanes_of("0, 2") == {"0", "2"}
+    assert devices.lanes_of("cpu,cpu") == {"cpu"} and devices.lanes_of("nonsense") == {"0"}
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1,0")
-    assert queue_lanes.lanes_of("auto") == {"1"} and queue_lanes.words("auto") == "GPU 1"
+    assert devices.lanes_of("auto") == {"1"} and devices.words("auto") == "GPU 1"
     monkeypatch.setattr(device, "gpus", tuple)
-    assert queue_lanes.lanes_of("auto") >= {"cpu"}, "without an NVIDIA GPU it may well be the CPU"
+    assert devices.lanes_of("auto") >= {"cpu"}, "without an NVIDIA GPU it may well be the CPU"

@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
-from gui import continuing, jobs, queue_worker, waiting
-from gui.queue_worker import Worker
-from gui.waiting import EDITS, Entry
+from gui import continuing, jobs
+from gui.queue import waiting, worker
+from gui.queue.waiting import EDITS, Entry
+from gui.queue.worker import Worker
 from trainer.contract import preset as presets
 from trainer.contract import rundir
 from trainer.contract.problems import Problems
@@ -49,8 +50,8 @@ def launched(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     for module in (jobs, continuing):
         monkeypatch.setattr(module, "launch", launch)
     monkeypatch.setattr(continuing, "alive", lambda run: False)
-    monkeypatch.setattr(queue_worker, "ENDING_S", 0.0)
-    monkeypatch.setattr(queue_worker, "QUIET_S", 0.0)
+    monkeypatch.setattr(worker, "ENDING_S", 0.0)
+    monkeypatch.setattr(worker, "QUIET_S", 0.0)
     return names
 
 
@@ -116,9 +117,9 @@ def test_what_was_at_work_when_the_computer_went_off_goes_on_but_not_for_ever(
 ) -> None:
     [entry] = waiting.add(tmp_path, [preset("a")])
     Worker(tmp_path).look()
-    for times in range(1, 1 + queue_worker.MOST_TRIES):
+    for times in range(1, 1 + worker.MOST_TRIES):
         ends(tmp_path, entry, "interrupted")
-        assert queue_worker.needed(tmp_path, waiting.read(tmp_path))
+        assert worker.needed(tmp_path, waiting.read(tmp_path))
         Worker(tmp_path).look()  # another worker: it has not seen that run alive
         assert states(tmp_path) == ["running"] and len(launched) == 1 + times
     ends(tmp_path, entry, "interrupted")
@@ -171,7 +172,7 @@ def crashing(monkeypatch: pytest.MonkeyPatch, at: int, before: bool) -> Callable
         if count[0] == at:
             raise Crash
 
-    for module in (rundir, waiting, jobs, continuing, queue_worker):
+    for module in (rundir, waiting, jobs, continuing, worker):
         monkeypatch.setattr(module, "write_whole", write)
     return lambda: count[0] >= at
 
@@ -195,14 +196,14 @@ def _until_done(runs: Path) -> None:
 def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The images are looked at once, not at each of a hundred starts."""
     known: dict[str, Any] = {}
-    real = queue_worker.examine
+    real = worker.examine
 
     def examine(preset: Preset, **options: Any) -> Any:
         name = str(preset.saving.name)
         known[name] = known.get(name) or real(preset, **options)
         return known[name]
 
-    monkeypatch.setattr(queue_worker, "examine", examine)
+    monkeypatch.setattr(worker, "examine", examine)
     yield
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from gui.context import Context
-from gui.heldout import thumbnail
+from gui.form.heldout import thumbnail
 from gui.roots import may_show
 from trainer.contract.settings import Captions
 from trainer.plan.captions import Source, compose

@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from gui.values import number_text, show
+from gui.form.values import number_text, show
 from trainer.contract.in_words import has_field, in_words
 from trainer.contract.problems import Problem
 from trainer.contract.settings import BY_PATH, Rule

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from gui import device
 from gui.jobs import AT_WORK
-from gui.waiting import Entry, Queue
-from gui.watch import Row, Watcher, preset_of
+from gui.queue.waiting import Entry, Queue
+from gui.runs.watch import Row, Watcher, preset_of
 from trainer.contract import tasks
 from trainer.contract.parse import parse_gpus
 from trainer.contract.problems import Problems

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from gui.context import Context
-from gui.fixes import field_id
-from gui.offers import Offer, of_optimizer
-from gui.planned import NOTHING_PLANNED, Planned
-from gui.values import collect, fill, read
+from gui.form.fixes import field_id
+from gui.form.offers import Offer, of_optimizer
+from gui.form.planned import NOTHING_PLANNED, Planned
+from gui.form.values import collect, fill, read
 from trainer.contract import catalog
 from trainer.contract.families import Family, Recognised, by_name, recognise
 from trainer.contract.families import of as facts_of

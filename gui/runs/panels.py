@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
-from gui.watch import preset_of
+from gui.runs.watch import preset_of
 from trainer.contract.rundir import RunDir, RunState
 from trainer.report import bars, charts, figures
 from trainer.report.verdicts import verdict

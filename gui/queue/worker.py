@@ -1,6 +1,6 @@
 """The worker: one process a runs folder that starts what waits in the queue, one run after the other on each device.
 
-`python -m gui.queue_worker <runs folder>`, in a session of its own. It ends when nothing waits, and is started again by
+`python -m gui.queue.worker <runs folder>`, in a session of its own. It ends when nothing waits, and is started again by
 whoever adds something, by an open page, or by `launch.py --queue`. It may be killed at any moment: what it does is
 written before it is done, and the next one goes on from what the files say. No Gradio in it.
 """
@@ -17,9 +17,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from gui import jobs, processes, queue_lanes, waiting
-from gui.waiting import Entry, Queue, State
-from gui.watch import Watcher
+from gui import jobs, processes
+from gui.queue import devices, waiting
+from gui.queue.waiting import Entry, Queue, State
+from gui.runs.watch import Watcher
 from trainer.contract import checkpoints
 from trainer.contract import preset as presets
 from trainer.contract.lock import held
@@ -114,11 +115,11 @@ class Worker:
 
     def _claim(self) -> Entry | None:
         """The next entry that may start, as running: from here on it is this one's."""
-        occupied = queue_lanes.taken(self.runs, queue_lanes.at_work(self._watching))
+        occupied = devices.taken(self.runs, devices.at_work(self._watching))
         claimed: list[Entry] = []
 
         def edit(queue: Queue) -> Queue:
-            entry = queue_lanes.ready(queue, occupied)
+            entry = devices.ready(queue, occupied)
             if entry is None:
                 return queue
             run = self._folder(entry)
@@ -238,7 +239,7 @@ def ensure(runs: Path) -> bool:
         if lives(runs) or not needed(runs, waiting.read(runs)):
             return False
         try:
-            argv = [sys.executable, "-m", "gui.queue_worker", str(runs.resolve())]
+            argv = [sys.executable, "-m", "gui.queue.worker", str(runs.resolve())]
             _sign(runs, processes.start_worker(argv, waiting.folder_of(runs) / "worker.log"))
         except OSError as error:
             why = f"the queue's worker could not be started: {error}"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from gui import fixes
-from gui.values import number_text
+from gui.form import fixes
+from gui.form.values import number_text
 from trainer.contract import catalog
 from trainer.contract.settings import Preset
 

@@ -6,7 +6,7 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from pathlib import Path
 
-from gui.panels import file_url
+from gui.runs.panels import file_url
 from trainer.contract.events import Saved
 from trainer.contract.rundir import RunDir
 from trainer.report.view import RunView

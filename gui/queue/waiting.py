@@ -2,7 +2,7 @@
 
 `queue.json` holds all entries in their order and is written whole, so that one write is one change and nothing can stop
 in between two halves of it. `<id>.toml` beside it is an entry's preset, resolved as it was when it was added. Whoever
-changes something holds the lock; the worker (`gui/queue_worker.py`) is only one of them.
+changes something holds the lock; the worker (`gui/queue/worker.py`) is only one of them.
 """
 
 from __future__ import annotations

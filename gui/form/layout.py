@@ -12,9 +12,9 @@ from typing import Any
 
 import gradio as gr
 
-from gui.fixes import field_id
-from gui.session import TESTED
-from gui.values import choices, fill, kind, number_text
+from gui.form.fixes import field_id
+from gui.form.session import TESTED
+from gui.form.values import choices, fill, kind, number_text
 from trainer.contract.settings import BY_PATH, ITEMS, Item, Preset, Rule
 
 BASIC: tuple[tuple[str, str, tuple[str, ...]], ...] = (

@@ -6,8 +6,8 @@ import threading
 from collections.abc import Iterable
 from pathlib import Path
 
-from gui import waiting
-from gui.waiting import Entry
+from gui.queue import waiting
+from gui.queue.waiting import Entry
 from trainer.contract import families
 from trainer.contract import preset as presets
 from trainer.contract.problems import Problems

@@ -6,8 +6,9 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Literal
 
-from gui import jobs, trash
-from gui.watch import preset_of
+from gui import jobs
+from gui.runs import trash
+from gui.runs.watch import preset_of
 from trainer.contract import checkpoints
 from trainer.contract.rundir import RunDir, RunState
 from trainer.plan.timetable import draws_samples

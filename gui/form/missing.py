@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from gui.fixes import field_id
+from gui.form.fixes import field_id
 from trainer.contract.families import Recognised
 from trainer.contract.families.recognise import is_hub_id
 from trainer.contract.preset import absolute_paths

@@ -1,7 +1,7 @@
 """What the page shows beside the fields after each edit, as JSON for form.js. No Gradio in here.
 
 Told of all fields at once, from settings alone: a few milliseconds. What only the plan knows comes from the last one
-that was made (`gui/planned.py`).
+that was made (`gui/form/planned.py`).
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ import json
 from pathlib import Path
 from typing import Any
 
-from gui import blocks, fixes, layer_rules, offers
-from gui.fixes import field_id
-from gui.missing import missing
-from gui.session import TESTED, Draft, family_of, model_of
-from gui.summaries import summaries
-from gui.values import number_text, show
+from gui.form import blocks, fixes, layer_rules, offers
+from gui.form.fixes import field_id
+from gui.form.missing import missing
+from gui.form.session import TESTED, Draft, family_of, model_of
+from gui.form.summaries import summaries
+from gui.form.values import number_text, show
 from trainer.contract import advice, catalog, rules
 from trainer.contract.families import Family, Recognised
 from trainer.contract.families.base import Header

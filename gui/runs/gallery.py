@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gui.panels import file_url, fold
+from gui.runs.panels import file_url, fold
 from trainer.contract.events import Sampled
 from trainer.contract.rundir import RunDir
 from trainer.plan import recipes

@@ -8,14 +8,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from gui import gallery, runsettings
-from gui.watch import preset_of
+from gui.runs import settings as of_run
+from gui.runs.watch import preset_of
 from trainer.contract.rundir import RunDir, RunState
 from trainer.report import checks, pictures
 from trainer.report.charts import Series, line_chart
 from trainer.report.curves import Points
 from trainer.report.view import RunView, drawn_step
 from trainer.report.words import duration, escape, size
+from gui.runs import gallery
 
 Across = Literal["step", "epoch", "time"]
 MOST = 8
@@ -118,7 +119,7 @@ def settings(ones: Sequence[One]) -> str:
     known = [(one, preset) for one in ones if (preset := preset_of(one.run)) is not None]
     if len(known) < 2:
         return '<p class="quiet">Fewer than two of these runs have a preset.</p>'
-    told = [{row.path: row for row in runsettings.rows(preset)} for _, preset in known]
+    told = [{row.path: row for row in of_run.rows(preset)} for _, preset in known]
     differing = [
         (row.label, [rows[path].value for rows in told])
         for path, row in told[0].items()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from gui.values import number_text
+from gui.form.values import number_text
 from trainer.contract.settings import Preset
 from trainer.plan.counting import count_of
 

@@ -7,8 +7,8 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from gui.panels import when
-from gui.watch import Row
+from gui.runs.panels import when
+from gui.runs.watch import Row
 from trainer.report.words import duration
 
 

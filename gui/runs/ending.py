@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gui import gallery, panels
+from gui.runs import gallery, panels
 from trainer.contract import preset
 from trainer.contract.events import Saved
 from trainer.contract.problems import Problems

@@ -11,17 +11,17 @@ from pathlib import Path
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.text import Text
 
+from gui import jobs
+from gui.console import Bar, Lines, Pace, Terminal, View, silence, tell
+from gui.headless import checked, told_on_stderr
+from gui.queue import devices, reboot, waiting, worker
+from gui.queue.waiting import OVER, UNSTARTED, Entry, Queue
 from trainer.contract.events import Reader
 from trainer.contract.interrupts import Interrupts
 from trainer.contract.problems import Problem, Problems
 from trainer.contract.rundir import EXIT_CRASHED, EXIT_DONE, EXIT_STOPPED, RunDir
 from trainer.contract.settings import Preset
 from trainer.report.words import duration
-
-from . import jobs, queue_lanes, queue_reboot, queue_worker, waiting
-from .console import Bar, Lines, Pace, Terminal, View, silence, tell
-from .headless import checked, told_on_stderr
-from .waiting import OVER, UNSTARTED, Entry, Queue
 
 POLL_S = 0.5
 ENSURE_S = 20.0
@@ -142,7 +142,7 @@ class Follower:
             while True:
                 if time.monotonic() - looked > ENSURE_S:
                     looked = time.monotonic()
-                    queue_worker.ensure(self._runs)
+                    worker.ensure(self._runs)
                 queue = waiting.read(self._runs)
                 left = self._show(queue)
                 if not left or self._stuck(queue, left):
@@ -152,8 +152,8 @@ class Follower:
                     return EXIT_STOPPED
                 if interrupts.count:
                     self._close()
-                    tell(f"{LEFT}\n\nAfter a restart of the computer: {queue_reboot.SAID}\n{queue_reboot.how()}")
-                    tell(f"  {queue_reboot.line(self._runs)}")
+                    tell(f"{LEFT}\n\nAfter a restart of the computer: {reboot.SAID}\n{reboot.how()}")
+                    tell(f"  {reboot.line(self._runs)}")
                     return EXIT_STOPPED
                 time.sleep(POLL_S)
         finally:
@@ -200,7 +200,7 @@ class Follower:
 
     def _words(self, entry: Entry) -> str:
         if entry.state in UNSTARTED:
-            return f"{entry.state}, {queue_lanes.words(entry.gpus)}"
+            return f"{entry.state}, {devices.words(entry.gpus)}"
         folder = self._runs / entry.run
         if entry.state == "running":
             return f"started. Run folder: {folder}"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gui.panels import fold
-from gui.watch import preset_of
+from gui.runs.panels import fold
+from gui.runs.watch import preset_of
 from trainer.contract.rundir import RunDir, RunState
 from trainer.contract.settings import Preset
 from trainer.report import chosen

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 from gui import text
-from gui.fixes import field_id
-from gui.values import number_text
+from gui.form.fixes import field_id
+from gui.form.values import number_text
 from trainer.contract import catalog
 from trainer.contract.settings import BY_PATH
 from trainer.plan.curve import curve, options_of

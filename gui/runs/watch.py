@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
-from gui.glance import Glance
+from gui.runs.glance import Glance
 from trainer.contract import preset as presets
 from trainer.contract.events import Reader, StepDone, from_line
 from trainer.contract.problems import Problems

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from gui.values import number_text
+from gui.form.values import number_text
 from trainer.contract.blocks import CURVES, STRETCHES, parse_rates
 from trainer.contract.families import Family
 from trainer.contract.families.base import Layer

@@ -6,10 +6,10 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from gui import queue_lanes, queue_reboot, waiting
 from gui.jobs import AT_WORK
-from gui.waiting import OVER, UNSTARTED, Entry, Queue
-from gui.watch import Row
+from gui.queue import devices, reboot, waiting
+from gui.queue.waiting import OVER, UNSTARTED, Entry, Queue
+from gui.runs.watch import Row
 from trainer.contract.problems import Problems
 from trainer.report.words import duration, escape
 
@@ -99,7 +99,7 @@ def _name(entry: Entry) -> str:
 
 
 def _line(entry: Entry, row: Row | None, left: Mapping[str, float], waits: Mapping[str, str]) -> str:
-    where = queue_lanes.words(entry.gpus)
+    where = devices.words(entry.gpus)
     if entry.state == "running":
         at = "starting" if row is None or not row.step else f"step {row.step:,} of {row.total_steps:,}"
         rest = f", about {duration(left[entry.run])} left" if entry.run in left else ""
@@ -135,14 +135,14 @@ def _waits(runs: Path, queue: Queue, rows: Sequence[Row], left: Mapping[str, flo
     said: dict[str, str] = {}
     mine = {entry.run for entry in queue.of("running")}
     at_work = [row for row in rows if row.state.state in AT_WORK]
-    busy = [(queue_lanes.taken(runs, [row]), row.state.name or row.id, row.id in mine) for row in at_work]
+    busy = [(devices.taken(runs, [row]), row.state.name or row.id, row.id in mine) for row in at_work]
     before = [
-        (queue_lanes.lanes_of(entry.gpus), entry.name, left.get(entry.run) if entry.state == "running" else None)
+        (devices.lanes_of(entry.gpus), entry.name, left.get(entry.run) if entry.state == "running" else None)
         for entry in queue.of("running", "paused")
     ]
     stopping = next((entry.name for entry in queue.of("running", "paused") if entry.last), "")
     for entry in queue.of(*UNSTARTED):
-        lanes = queue_lanes.lanes_of(entry.gpus)
+        lanes = devices.lanes_of(entry.gpus)
         ahead = [(name, seconds) for other, name, seconds in before if other & lanes]
         others = [name for other, name, ours in busy if other & lanes and not ours]
         if not queue.on or stopping:
@@ -210,10 +210,10 @@ def _over(entry: Entry) -> str:
 
 def _reboot(runs: Path) -> str:
     """What a shut-down means for the queue, and what makes it go on without anybody."""
-    command = queue_reboot.line(runs)
+    command = reboot.line(runs)
     return (
         f'<details data-fold="queue-reboot"><summary>After a restart of the computer</summary>'
-        f"<p>{escape(queue_reboot.SAID)}</p><p>{escape(queue_reboot.how())}</p>"
+        f"<p>{escape(reboot.SAID)}</p><p>{escape(reboot.how())}</p>"
         f'<p class="command"><code translate="no">{escape(command)}</code> '
         f'<button type="button" data-copy="{escape(command)}">copy</button></p></details>'
     )
@@ -246,6 +246,6 @@ def offer(names: Sequence[str], device: str) -> str:
 
 def busy(runs: Path, rows: Sequence[Row], gpus: str) -> list[str]:
     """Names of the runs at work on the devices that `gpus` means, whoever started them."""
-    lanes = queue_lanes.lanes_of(gpus)
+    lanes = devices.lanes_of(gpus)
     at_work = [row for row in rows if row.state.state in AT_WORK]
-    return [row.state.name or row.id for row in at_work if queue_lanes.taken(runs, [row]) & lanes]
+    return [row.state.name or row.id for row in at_work if devices.taken(runs, [row]) & lanes]

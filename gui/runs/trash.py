@@ -10,7 +10,7 @@ from pathlib import Path
 from trainer.contract.problems import Problem, Problems
 from trainer.contract.rundir import RunDir
 
-from .processes import alive
+from gui.processes import alive
 
 FOLDER = ".trash"
 

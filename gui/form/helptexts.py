@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from gui.fixes import field_id
+from gui.form.fixes import field_id
+from gui.form.values import choices, kind
 from gui.help.glossary import TERMS
-from gui.values import choices, kind
 from trainer.contract import catalog
 from trainer.contract.settings import ITEMS, Item
 
