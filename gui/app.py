@@ -75,7 +75,7 @@ def build(context: Context) -> gr.Blocks:
                     lay_out(shared)
         banner.wire(ended, watcher(context.runs), shared.chosen, tabs)
         tier.input(None, tier, js="name => { window.loratory.tier(name); }", **QUIET)
-        page.load(train.restored(shared.train, context), outputs=shared.train.loaded, **QUIET).then(
+        page.load(train.restored(shared.train, context), shared.train.draft, shared.train.loaded, **QUIET).then(
             None, js="() => { window.loratory.lastTier(); }", **QUIET
         )
     return page

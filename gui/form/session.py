@@ -240,14 +240,15 @@ def resolved(preset: Preset, root: Path) -> Preset:
 
 def remember(draft: Draft, context: Context) -> None:
     """Keep the form on disk, so that a closed browser or a restarted page loses nothing that was typed."""
-    different = {path: content for path, content in draft.shown.items() if content != _FIRST[path]}
+    different = {path: content for path, content in draft.shown.items() if content != FIRST[path]}
     if draft.base != _DEFAULTS:
-        different[_LOADED] = {path: content for path, content in fill(draft.base).items() if content != _FIRST[path]}
+        different[_LOADED] = {path: content for path, content in fill(draft.base).items() if content != FIRST[path]}
     write_whole(user_folder(context) / "form.json", json.dumps(different, indent=1, ensure_ascii=False))
 
 
 _DEFAULTS = Preset()
-_FIRST = fill(_DEFAULTS)
+FIRST = fill(_DEFAULTS)
+"""What each component holds where nothing was changed."""
 _LOADED = "loaded"
 """Under this word the memory of the form holds the preset that was loaded last, in the same way."""
 

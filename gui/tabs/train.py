@@ -12,7 +12,7 @@ from gui import device, jobs, text
 from gui.context import Context
 from gui.form import layout
 from gui.form.live import live
-from gui.form.session import Draft, prepare, recall, resolved
+from gui.form.session import FIRST, Draft, prepare, resolved
 from gui.shared import QUIET, TOLD, Shared
 from gui.tabs import captions_choice, engine, model_field, plan_card, queue, toml_editor
 from gui.tabs.beside import Beside
@@ -268,11 +268,14 @@ def _started(run: RunDir, beside: Sequence[str], kind: Kind, command: str) -> st
     return shared + said + text.command(command + option)
 
 
-def restored(train: Train, context: Context) -> Callable[[], list[Any]]:
-    """The handler of a page that opens: the form as it was left."""
+def restored(train: Train, context: Context) -> Callable[[Draft], list[Any]]:
+    """The handler of a page that opens: the form as it was left. What stands there already is not sent, and an edit
+    that came first stays: somebody may have begun to type. (An empty number is 0 in the browser until it is told.)"""
 
-    def load() -> list[Any]:
-        draft = recall(context)
-        return [draft, *train.filled(draft), *train.say(draft)]
+    def load(draft: Draft) -> list[Any]:
+        draft.open_again(context)
+        stands = {path for path, content in draft.shown.items() if content == FIRST[path] and content is not None}
+        filled = zip(train.fields, train.filled(draft), strict=True)
+        return [draft, *(gr.skip() if path in stands else update for path, update in filled), *train.say(draft)]
 
     return load

@@ -146,7 +146,8 @@ def test_what_a_later_version_adds_to_the_file_is_no_damage(tmp_path: Path) -> N
 
 def test_processes_that_add_at_the_same_time_lose_nothing(tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from gui.queue import waiting; from trainer.contract.settings import Preset\n"
+        "import sys; from pathlib import Path; from gui.queue import waiting\n"
+        "from trainer.contract.settings import Preset\n"
         "for n in range(15): waiting.add(Path(sys.argv[1]), [Preset()])"
     )
     adders = [subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], cwd=ROOT) for _ in range(3)]
