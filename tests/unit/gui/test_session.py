@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,6 +13,7 @@ from gui.context import Context
 from gui.form.fixes import field_id
 from gui.form.live import hints, live
 from gui.form.session import Draft, prepare, recall, remember, resolved
+from gui.tabs.train import Train, restored
 from trainer.contract.families import default_family
 from trainer.contract.machine import ENVIRONMENT, Machine
 from trainer.contract.preset import load, with_values
@@ -220,3 +222,19 @@ def test_no_half_typed_value_breaks_the_page(context: Context, path: str, odd: s
     assert told(draft)["edits"] == 2
     with pytest.raises(Problems):
         prepare(draft, draft.shown, context)
+
+
+def test_an_edit_that_comes_before_the_form_as_it_was_left_stays(context: Context) -> None:
+    kept = Draft()
+    kept.edit("network.rank", 8)
+    remember(kept, context)
+    none: Any = None
+    form = Train({item.path: none for item in ITEMS}, none, none, none, none, none, say=lambda draft: [])
+    draft = Draft()
+    draft.open_again(context)
+    draft.edit("captions.trigger", "zorb")
+    again, *fields = restored(form, context)(draft)
+    assert again is draft and (draft.preset.network.rank, draft.preset.captions.trigger) == (8, "zorb")
+    sent = {path: update["value"] for path, update in zip(form.fields, fields, strict=True) if "value" in update}
+    assert (sent.pop("network.rank"), sent.pop("captions.trigger")) == (8, "zorb")
+    assert sent and set(sent.values()) == {None}, "else only empty numbers, which the browser would show as 0"
