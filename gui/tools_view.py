@@ -154,9 +154,16 @@ def _file(found: Result, run_id: str, tool: Tool | None) -> str:
     return f'{line}<div class="row tool-moves">{buttons}</div>' if buttons else line
 
 
+_OURS = ("Base model", "DoRA's sizes", "Kind", "Layers", "Login", "Merged", "Size", "Where it is made")
+"""Facts whose value is said by us; the others' are numbers, or somebody's own words."""
+
+
 def table(rows: Sequence[tuple[str, str]]) -> str:
     """Facts as a table."""
-    body = "".join(f'<tr><th scope="row">{escape(name)}</th><td{_NO}>{escape(text)}</td></tr>' for name, text in rows)
+    body = "".join(
+        f'<tr><th scope="row">{escape(name)}</th><td{"" if name in _OURS else _NO}>{escape(text)}</td></tr>'
+        for name, text in rows
+    )
     return f'<table class="plain">{body}</table>' if rows else ""
 
 
