@@ -48,13 +48,27 @@ def known() -> frozenset[str]:
     return frozenset(flag for flags in recorded()["scripts"].values() for flag in flags)
 
 
+@lru_cache(maxsize=1)
+def _types() -> dict[str, str]:
+    """Flag -> the type that sd-scripts' parsers read it as, of those that take one value."""
+    rows = {flag: row for flags in recorded()["scripts"].values() for flag, row in flags.items()}
+    return {flag: row["type"] for flag, row in rows.items() if not row.get("nargs")}
+
+
+def typed(flag: str, value: Any) -> Any:
+    """A value given as text as the number or truth value that its flag wants, so that whoever reads it later, a run of
+    sd-scripts too, sees one form."""
+    kind = {"int": "number", "float": "number", "flag": "flag"}.get(_types().get(flag, ""))
+    return loose.said_as(kind, value) if kind else value
+
+
 class Flags:
     """Flags that were given, over the defaults of sd-scripts' parser. `script`: the program, where it is known.
 
     `changed`: flags whose value means something else here, each with why; `refused`: flags whose value is none."""
 
     def __init__(self, given: Mapping[str, Any], script: str = "") -> None:
-        self.given = {flag: value for flag, value in given.items() if value is not None}
+        self.given = {flag: typed(flag, value) for flag, value in given.items() if value is not None}
         self.script = script if script in recorded()["scripts"] else ""
         self.changed: dict[str, str] = {}
         self.refused: dict[str, str] = {}

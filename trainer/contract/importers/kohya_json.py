@@ -15,7 +15,7 @@ from . import kohya_keys as keys
 from . import loose, recipe
 from .base import Imported, KeyReport, shown
 from .flags import TRAINED, Flags
-from .kohya_sender import Sender, fate_of, quiet_flag
+from .kohya_sender import Sender, fate_of
 from .report import Translation, assemble, line, translate
 
 KIND = "kohya_ss preset"
@@ -62,18 +62,26 @@ def _line(name: str, key: str, value: Any, sender: Sender, done: Translation) ->
     return found
 
 
+def _as_in_form(key: str, value: Any) -> Any:
+    """A number or a truth value that was saved as text, as the form has it."""
+    usual = keys.defaults().get(key)
+    if not isinstance(usual, (bool, int, float)):
+        return value
+    return loose.said_as("flag" if isinstance(usual, bool) else "number", value)
+
+
 def _current(content: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
     """The keys under today's names, null left out, and the names that some of them had."""
-    data = {str(key): value for key, value in content.items() if value is not None}
+    data = {str(key): _as_in_form(str(key), value) for key, value in content.items() if value is not None}
     renamed: dict[str, str] = {}
     for old, new in keys.LEGACY.items():
         if old not in data:
             continue
         value = data.pop(old)
         if old == "use_8bit_adam":
-            value = "AdamW8bit" if quiet_flag(value) else "AdamW"
+            value = "AdamW8bit" if loose.quiet_flag(value) else "AdamW"
         elif old == "use_wandb":
-            value = "wandb" if quiet_flag(value) else ""
+            value = "wandb" if loose.quiet_flag(value) else ""
         if loose.is_empty(data.get(new)):
             data[new], renamed[new] = value, old
     return data, renamed

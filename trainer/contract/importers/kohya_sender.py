@@ -108,7 +108,7 @@ class Sender:
         return self.given
 
     def _on(self, key: str) -> bool:
-        return quiet_flag(self.data.get(key))
+        return loose.quiet_flag(self.data.get(key))
 
     def _number(self, key: str) -> float:
         """A number as kohya_ss reads it: what is none is 0."""
@@ -134,7 +134,7 @@ class Sender:
             return
         if key in keys.ZERO_IS_LOST and not isinstance(value, bool) and _is_zero(value):
             self.changed[key] = "kohya_ss forgets a 0 here and takes sd-scripts' default; 0 is put there as it says"
-        if fate_of(key)[0] == "carried" and not owner and str(value) == str(keys.defaults().get(key)):
+        if fate_of(key)[0] == "carried" and not owner and _same(value, keys.defaults().get(key)):
             return  # as the form has it anyway
         self._put(key, keys.flag_of(key), value)
 
@@ -205,7 +205,9 @@ class Sender:
 
     def _switches(self) -> None:
         attention = self.data.get("xformers")
-        attention = ("xformers" if attention else "none") if isinstance(attention, bool) else str(attention or "")
+        if isinstance(attention, bool) or str(attention).strip().lower() in ("true", "false"):  # a check box once
+            attention = "xformers" if loose.flag(attention) else "none"
+        attention = str(attention or "").strip()
         self.given.pop("xformers", None)
         if attention in ("xformers", "sdpa"):
             self._put("xformers", attention, True)
@@ -255,15 +257,13 @@ def _says(value: Any) -> bool:
     return not loose.is_empty(value) and value is not False and not _is_zero(value)
 
 
+def _same(value: Any, other: Any) -> bool:
+    """Whether two values say the same, text or not."""
+    return str(value).strip().lower() == str(other).strip().lower()
+
+
 def _is_zero(value: Any) -> bool:
     try:
         return loose.number(value) == 0
-    except ValueError:
-        return False
-
-
-def quiet_flag(value: Any) -> bool:
-    try:
-        return loose.flag(value)
     except ValueError:
         return False

@@ -59,7 +59,7 @@ def choice(flag: str, path: str, words: Mapping[Any, Any], otherwise: str = "") 
     back = {ours: theirs for theirs, ours in reversed(list(words.items()))}
 
     def read(flags: Flags) -> Values:
-        value = flags[flag]
+        value = flags[flag] if not loose.is_empty(flags[flag]) else flags.without((flag,))[flag]
         given = loose.text(value).lower() if isinstance(value, str) else value
         if given in words:
             return {path: words[given]}

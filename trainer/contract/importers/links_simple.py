@@ -18,7 +18,7 @@ _SAMPLERS = {
 """sd-scripts' samplers -> ours."""
 
 _FORMATS = {"no": "float", "fp16": "fp16", "bf16": "bf16"}
-_SAVED = {"float": "float", None: "float", "": "float", "fp16": "fp16", "bf16": "bf16"}
+_SAVED = {"float": "float", None: "float", "fp16": "fp16", "bf16": "bf16"}
 
 NOISE: tuple[Link, ...] = (
     choice("loss_type", "noise.loss", {name: name for name in ("l2", "l1", "huber", "smooth_l1")}),
@@ -47,7 +47,7 @@ CAPTIONS: tuple[Link, ...] = (
     one("caption_tag_dropout_rate", "captions.tag_dropout", loose.number, 0.0),
     one("token_warmup_min", "captions.tag_warmup_min", loose.whole, 1),
     one("caption_suffix", "captions.suffix", loose.text, ""),
-    choice("max_token_length", "captions.max_tokens", {None: 75, 75: 75, 150: 150, 225: 225, "150": 150, "225": 225}),
+    choice("max_token_length", "captions.max_tokens", {None: 75, 75: 75, 150: 150, 225: 225}),
 )
 
 IMAGES: tuple[Link, ...] = (

@@ -41,6 +41,18 @@ def whole(value: Any) -> int | None:
     return None if found is None else int(found)
 
 
+def said_as(kind: str, value: Any) -> Any:
+    """A text as the "number" or truth value ("flag") that it says, whole where it is written so ("75" -> 75); one that
+    says none, or nothing, stays as it is, and so does what is no text."""
+    if not isinstance(value, str) or is_empty(value):
+        return value
+    try:
+        found = flag(value) if kind == "flag" else number(value)
+    except ValueError:
+        return value
+    return int(found) if isinstance(found, float) and found.is_integer() and "." not in value else found
+
+
 def flag(value: Any) -> bool:
     """Yes or no: true, "True", 1, "yes"; nothing is no."""
     if isinstance(value, str):
@@ -53,6 +65,14 @@ def flag(value: Any) -> bool:
     if value is None or isinstance(value, (bool, int, float)):
         return bool(value)
     raise ValueError("it is neither yes nor no")
+
+
+def quiet_flag(value: Any) -> bool:
+    """Yes or no; what is neither is no."""
+    try:
+        return flag(value)
+    except ValueError:
+        return False
 
 
 def text(value: Any) -> str:
@@ -85,6 +105,8 @@ def split_words(line: str) -> list[str]:
 
 def plain(value: str) -> Any:
     """The number, truth value or list that a text says, or the text: "0.9,0.99" -> (0.9, 0.99)."""
+    if value.strip().lower() in ("true", "false"):  # as JSON and shells write them, which Python does not read
+        return flag(value)
     try:
         found = ast.literal_eval(value.strip())
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):

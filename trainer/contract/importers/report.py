@@ -11,7 +11,7 @@ from ..preset import with_values
 from ..settings import BY_PATH, Preset
 from . import recipe
 from .base import Fate, Imported, KeyReport, shown
-from .flags import Flags, parser
+from .flags import Flags, parser, typed
 from .links import Link
 
 _NOTHING = "; nothing to keep: it is off, or as sd-scripts has it anyway"
@@ -55,7 +55,7 @@ def translate(flags: Flags, extra: Mapping[str, Any] | None = None, only_given: 
 def line(name: str, value: Any, flag: str, done: Translation, fate: Fate, reason: str) -> KeyReport:
     """What became of a key that stands for `flag`."""
     text = shown(name, value)
-    idle = recipe.says_nothing(flag, value, parser(done.flags.script or "train_network"))
+    idle = recipe.says_nothing(flag, typed(flag, value), parser(done.flags.script or "train_network"))
     if fate == "carried" and flag not in done.carried:
         return KeyReport(name, text, fate, "", reason + (_NOTHING if idle else _NOT_KEPT), idle=True)
     if fate != "mapped":

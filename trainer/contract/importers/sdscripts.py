@@ -14,7 +14,7 @@ from typing import Any
 
 from . import loose, recipe
 from .base import Imported, KeyReport, shown
-from .flags import Flags, known, recorded
+from .flags import Flags, known, recorded, typed
 from .links_data import NO_FILES
 from .report import Translation, assemble, line, translate
 
@@ -178,7 +178,8 @@ def _text(value: Any) -> str:
 
 def _common(rows: list[dict[str, Any]], subsets: list[dict[str, Any]], notes: list[str]) -> dict[str, Any]:
     """The flags that all subsets share: of those with pictures to learn, the first one's; what differs is told."""
-    learnt = [(row, subset) for row, subset in zip(rows, subsets) if not row.get("is_reg")] or list(zip(rows, subsets))
+    both = list(zip(rows, subsets))
+    learnt = [(row, subset) for row, subset in both if not loose.quiet_flag(row.get("is_reg"))] or both
     if not learnt:
         return {}
     first: dict[str, Any] = {}
@@ -208,7 +209,7 @@ def _without_trigger(row: Mapping[str, Any], subset: Mapping[str, Any]) -> dict[
         return {}
     separator = _text(row.get("caption_separator")) or ","
     rest = _text(row.get("caption_prefix")).removeprefix(trigger).removeprefix(separator).strip()
-    kept = row.get("keep_tokens")
+    kept = typed("keep_tokens", row.get("keep_tokens"))
     own = trigger.count(separator) + 1
     fewer = {"keep_tokens": max(kept - own, 0)} if isinstance(kept, int) and not isinstance(kept, bool) else {}
     return {"caption_prefix": rest, **fewer}
