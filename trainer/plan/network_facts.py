@@ -1,5 +1,5 @@
 """How a network calls itself in the metadata of its files: `ss_network_*`, as Kohya's networks and LyCORIS write
-them."""
+them, and under a name of ours what they have no word for."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator, Sequence
 
 from trainer.contract import catalog
+from trainer.contract.importers.adapter import OWN_RULES
 from trainer.contract.settings import Network, Preset
 
 OWN_MODULE, LYCORIS = "networks.lora", "lycoris.kohya"
@@ -14,7 +15,8 @@ OWN_MODULE, LYCORIS = "networks.lora", "lycoris.kohya"
 
 def network_facts(preset: Preset) -> Iterator[tuple[str, str]]:
     """Module, rank, alpha, dropout and arguments. What Kohya's own LoRA cannot do (DoRA, the rank-stabilised scale) is
-    LyCORIS' in its words."""
+    LyCORIS' in its words. Rules of layers stand under our own name: sd-scripts' `network_reg_lrs` are rates where ours
+    are factors, its `network_reg_dims` keep the network's alpha, and its LoRA of these families knows neither."""
     network = preset.network
     module = module_of(network)
     yield "ss_network_module", module
@@ -24,6 +26,8 @@ def network_facts(preset: Preset) -> Iterator[tuple[str, str]]:
     arguments = _arguments(preset, module)
     if arguments:
         yield "ss_network_args", json.dumps(arguments)
+    if network.layers:
+        yield OWN_RULES, json.dumps([rule.model_dump(exclude_none=True) for rule in network.layers])
 
 
 def module_of(network: Network) -> str:
@@ -33,7 +37,7 @@ def module_of(network: Network) -> str:
 
 
 def _arguments(preset: Preset, module: str) -> dict[str, str]:
-    network, chosen = preset.network, preset.optimizer
+    network = preset.network
     values = {
         "algo": catalog.network(network.type).algo if module == LYCORIS else "",
         "preset": "attn-mlp"
@@ -53,12 +57,7 @@ def _arguments(preset: Preset, module: str) -> dict[str, str]:
         "mid_lr_weight": network.mid_rates,
         "up_lr_weight": network.up_rates,
         "block_lr_zero_threshold": _number(network.rates_zero),
-        "network_reg_dims": ",".join(f"{rule.match}={rule.rank}" for rule in network.layers if rule.rank is not None),
-        "network_reg_lrs": ",".join(f"{rule.match}={rule.rate:g}" for rule in network.layers if rule.rate is not None),
-        "loraplus_lr_ratio": _number(chosen.loraplus, 1.0),
-        "loraplus_text_encoder_lr_ratio": (
-            _number(float(chosen.loraplus_text_encoder), 1.0) if network.text_encoder else ""  # type: ignore[arg-type]
-        ),
+        **_loraplus(preset),
         **{name: str(value) for name, value in network.args.items()},
         # LyCORIS takes outputs where nothing is said
         "wd_on_output": str(bool(network.args.get("wd_on_output"))) if network.dora else "",
@@ -66,9 +65,23 @@ def _arguments(preset: Preset, module: str) -> dict[str, str]:
     return {name: value for name, value in values.items() if value}
 
 
+def _loraplus(preset: Preset) -> dict[str, str]:
+    """sd-scripts' first ratio counts for both parts where none has one of its own."""
+    unet, text = float(preset.optimizer.loraplus), float(preset.optimizer.loraplus_text_encoder)  # type: ignore[arg-type]
+    if unet == text or not preset.network.text_encoder:
+        return {"loraplus_lr_ratio": _number(unet, 1.0)}
+    return {"loraplus_unet_lr_ratio": _number(unet, 1.0), "loraplus_text_encoder_lr_ratio": _number(text, 1.0)}
+
+
 def _number(value: float, off: float = 0.0) -> str:
-    return "" if value == off else f"{value:g}"
+    return "" if value == off else _short(value)
 
 
 def _list(values: Sequence[float]) -> str:
-    return ",".join(f"{value:g}" for value in values)
+    return ",".join(_short(value) for value in values)
+
+
+def _short(value: float) -> str:
+    """A number as short as it can be said and still be read back as it is."""
+    text = f"{value:g}"
+    return text if float(text) == value else repr(value)

@@ -149,7 +149,12 @@ def test_an_average_follows_and_leaves_what_is_trained_alone() -> None:
         (
             {"network.layers": [{"match": "attn1", "rank": 4}], "optimizer.loraplus": 16.0},
             "networks.lora",
-            {"network_reg_dims": "attn1=4", "loraplus_lr_ratio": "16"},
+            {"loraplus_lr_ratio": "16"},  # it has no word for rules
+        ),
+        (
+            {"optimizer.loraplus": 4.0, "optimizer.loraplus_text_encoder": 1.0, "network.text_encoder": True},
+            "networks.lora",
+            {"loraplus_unet_lr_ratio": "4"},  # the one for both would be the text encoder's too
         ),
     ],
 )
@@ -169,6 +174,7 @@ def test_a_file_says_of_its_network_what_kohyas_would(
         {"network.dora": True, "network.rank_stabilised": True, "network.conv_rank": 4},
         {"network.dora": True, "network.args": {"wd_on_output": True}},
         {"network.block_ranks": [2] * 23, "network.up_rates": "cosine+.25", "optimizer.loraplus": 4.0},
+        {"network.rank_dropout": 0.12345678, "network.rates_zero": 1e-7},
     ],
 )
 def test_what_a_file_says_is_read_back(changes: dict[str, Any]) -> None:
@@ -177,6 +183,41 @@ def test_what_a_file_says_is_read_back(changes: dict[str, Any]) -> None:
 
     found = from_metadata(dict(network_facts(resolved(changes))))
     assert {path: preset.value_at(found.preset, path) for path in changes} == changes
+
+
+def test_a_ratio_of_the_unet_alone_is_read_back_as_such() -> None:
+    from trainer.contract.importers.adapter import from_metadata
+
+    ratios = {"optimizer.loraplus": 4.0, "optimizer.loraplus_text_encoder": 1.0}
+    found = from_metadata(dict(network_facts(resolved({**ratios, "network.text_encoder": True})))).preset
+    assert {path: preset.value_at(found, path) for path in ratios} == ratios
+
+
+RULES = [
+    {"match": "attn2_to_(k|v)$", "rank": 4},
+    {"match": "ff_net.{1,3}=?", "rate": 0.5},
+    {"match": "proj_in", "rank": 8, "alpha": 2.5, "rate": 1 / 3},
+    {"match": "mid_block", "rank": 0},
+]
+
+
+def test_rules_of_layers_are_read_back_row_by_row_and_say_nothing_under_the_names_of_others() -> None:
+    """sd-scripts' `network_reg_lrs` are rates, ours are factors: its name must not say ours."""
+    from trainer.contract.importers.adapter import OWN_RULES, from_metadata
+
+    wanted = resolved({"network.layers": RULES})
+    told = dict(network_facts(wanted))
+    assert told.pop(OWN_RULES) and told == dict(network_facts(resolved({})))
+    told = dict(network_facts(wanted))
+    found = from_metadata(told)
+    assert found.preset.network.layers == wanted.network.layers
+    assert [(line.fate, line.setting) for line in found.keys if line.name == OWN_RULES] == [
+        ("mapped", "network.layers")
+    ]
+    for broken in ("[", '["a"]', '[{"rank": -1}]', "3"):
+        found = from_metadata({**told, OWN_RULES: broken})
+        assert [line.fate for line in found.keys if line.name == OWN_RULES] == ["dropped"]
+        assert found.preset.network.layers == []
 
 
 def test_what_may_change_in_a_run_that_goes_on() -> None:

@@ -24,6 +24,9 @@ KIND = "adapter file"
 LARGEST = 20_000
 """Characters of a value beyond which it is no setting."""
 
+OWN_RULES = "loratory.layers"
+"""Where our files have their rules of layers, as JSON of what each row gives: sd-scripts has no word for them."""
+
 _OFF = ("none", "", "false", "0", "0.0", "null", "{}", "[]")
 
 _FACTS = (
@@ -74,8 +77,11 @@ def from_metadata(metadata: Mapping[str, str], header: Mapping[str, tuple[int, .
     version = told.get("base_model_version", "")
     script = next((script for start, script in _SCRIPTS if version.startswith(start)), "")
     flags = Flags(_flags(metadata, told), script)
-    done = translate(flags, from_tensors(header or {}) if "network_dim" not in told else None, only_given=True)
+    extra = from_tensors(header or {}) if "network_dim" not in told else None
+    rules = _rules(metadata.get(OWN_RULES, ""))
+    done = translate(flags, extra, only_given=True, over={"network.layers": rules} if rules else None)
     lines = [found for name, text in told.items() for found in _lines(name, text, done)]
+    lines += [_rules_line(metadata[OWN_RULES], bool(rules), done)] if OWN_RULES in metadata else []
     found = assemble(KIND, done, lines, _about(metadata, told))
     left = [(line.name, line.value) for line in lines if line.fate != "mapped" and not _is_off(line.value)]
     left = [(name, value) for name, value in left if name.removeprefix("ss_") not in FACTS]
@@ -178,6 +184,23 @@ def from_tensors(header: Mapping[str, tuple[int, ...]]) -> dict[str, Any]:
         if any(shape[:1] != (1,) for shape in sizes):
             values["network.args"] = {BY_OUTPUT: True}
     return values
+
+
+def _rules(text: str) -> list[dict[str, Any]]:
+    """The rules of layers that a file of ours tells; none where it tells nothing that can be understood."""
+    try:
+        found = json.loads(str(text)[:LARGEST])
+    except (ValueError, RecursionError):
+        return []
+    return found if isinstance(found, list) and all(isinstance(row, dict) for row in found) else []
+
+
+def _rules_line(text: str, understood: bool, done: Translation) -> KeyReport:
+    path = "network.layers"
+    if path in done.refused or not understood:
+        why = done.refused.get(path, "its value is not understood")
+        return KeyReport(OWN_RULES, shown(OWN_RULES, text), "dropped", "", why)
+    return KeyReport(OWN_RULES, shown(OWN_RULES, text), "mapped", path)
 
 
 def _usual(ranks: list[int]) -> int:

@@ -119,7 +119,7 @@ def _read(flags: Flags) -> Values:
     }
     left_out = _LEFT_OUT.get(loose.text(flags["network_args.preset"]) if flags.lycoris else "")
     rules = [{"match": left_out, "rank": 0}] if left_out else []
-    return values | {"network.layers": [*_rules(flags), *rules]}
+    return values | {"network.layers": [*_rules(flags, alpha), *rules]}
 
 
 def _by_output(flags: Flags) -> bool:
@@ -128,13 +128,14 @@ def _by_output(flags: Flags) -> bool:
     return told is None or str(told).strip().lower() != "false"
 
 
-def _rules(flags: Flags) -> list[Values]:
-    """ "attn2=8,ff_net=4": ranks of layers by name."""
+def _rules(flags: Flags, alpha: float) -> list[Values]:
+    """ "attn2=8,ff_net=4": ranks of layers by name, which keep the network's alpha."""
     found = []
     for part in loose.text(flags["network_args.network_reg_dims"]).split(","):
         match, equals, rank = part.rpartition("=")
         if equals and match.strip():
-            found.append({"match": match.strip(), "rank": min(max(loose.whole(rank) or 0, 0), LARGEST)})
+            width = min(max(loose.whole(rank) or 0, 0), LARGEST)
+            found.append({"match": match.strip(), "rank": width} | ({"alpha": alpha} if width else {}))
     return found
 
 

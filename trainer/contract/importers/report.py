@@ -40,9 +40,15 @@ class Translation:
         return [flag for flag in given if flag.removeprefix(recipe.MEMBER) in names] or given
 
 
-def translate(flags: Flags, extra: Mapping[str, Any] | None = None, only_given: bool = False) -> Translation:
-    """The flags as a preset. `extra`: settings that something else says; `only_given`: as in `settings_of`."""
-    values = {**(extra or {}), **recipe.settings_of(flags, only_given=only_given)}
+def translate(
+    flags: Flags,
+    extra: Mapping[str, Any] | None = None,
+    only_given: bool = False,
+    over: Mapping[str, Any] | None = None,
+) -> Translation:
+    """The flags as a preset. `extra`: settings that something else says, `over`: those that it says better than the
+    flags do; `only_given`: as in `settings_of`."""
+    values = {**(extra or {}), **recipe.settings_of(flags, only_given=only_given), **(over or {})}
     preset, refused, clamped = recipe.fitting(values)
     carried = recipe.carried_of(flags)
     if flags.script not in ("", "train_network", "sdxl_train_network"):
