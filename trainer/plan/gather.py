@@ -18,7 +18,7 @@ from .place import place_all
 from .prints import content_hash
 from .scan import ImageFile, Scan, Unreadable, scan, without
 from .sides import Known, Sides
-from .split import Division, divide, divide_by_folder, sides_of, way
+from .split import Division, divide, divide_by_folder, leaks_into, sides_of, way
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,8 @@ def triggers(preset: Preset) -> list[str]:
 
 
 def _divide(images: Sequence[ImageFile], preset: Preset, known: Known) -> Division:
-    """Regularisation images are never held out, nor is anything compared with them."""
+    """Regularisation images are never held out; one that is a near-duplicate of a held-out image is a leak all the
+    same, since it is trained on."""
     own = [index for index, image in enumerate(images) if not regularises(preset, image)]
     if not own:
         why = "all images are regularisation images: there is nothing to learn"
@@ -67,13 +68,18 @@ def _divide(images: Sequence[ImageFile], preset: Preset, known: Known) -> Divisi
     found = divide([images[index] for index in own], preset.validation.split, known, _before(preset, known))
     if len(own) == len(images):
         return found
-    train = sorted({*range(len(images))} - {own[index] for index in (*found.held_out, *found.aside)})
+    held_out = tuple(own[index] for index in found.held_out)
+    train = sorted({*range(len(images))} - {*held_out} - {own[index] for index in found.aside})
+    leaks, compared = found.leaks, found.compared and found.compared + len(images) - len(own)
+    if held_out and known.sides is None:  # a run that is gone on with was told when it began
+        leaks, compared = leaks_into(held_out, sorted({*range(len(images))} - {*own}), images, known)
     return replace(
         found,
         train=tuple(train),
-        held_out=tuple(own[index] for index in found.held_out),
+        held_out=held_out,
         aside=tuple(own[index] for index in found.aside),
-        compared=found.compared and found.compared + len(images) - len(own),
+        compared=compared,
+        leaks=leaks,
         alike=tuple(tuple(own[index] for index in group) for group in found.alike),
     )
 

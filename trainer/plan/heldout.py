@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from .counting import count_of, some_of, verb
+from .gather import regularises
 
 if TYPE_CHECKING:
     from .plan import Plan
@@ -69,13 +70,18 @@ def _aside(plan: Plan) -> list[str]:
 
 
 def _leaks(plan: Plan) -> list[str]:
-    leaks = plan.division.leaks
+    regular = [pair for pair in plan.division.leaks if regularises(plan.preset, plan.images[pair[0]])]
+    learnt = [pair for pair in plan.division.leaks if pair not in regular]
+    return [*_leaks_of(plan, "training", learnt), *_leaks_of(plan, "regularisation", regular)]
+
+
+def _leaks_of(plan: Plan, kind: str, leaks: Sequence[tuple[int, int]]) -> list[str]:
     if not leaks:
         return []
     pairs = [" = ".join(_names(plan, pair)) for pair in leaks]
     one, more = (
-        "training image is a near-duplicate of a held-out one",
-        "training images are near-duplicates of held-out ones",
+        f"{kind} image is a near-duplicate of a held-out one",
+        f"{kind} images are near-duplicates of held-out ones",
     )
     are = verb(leaks, one, more)
     return [

@@ -26,6 +26,9 @@ FEWEST = 2
 """Where a group is too large for what is missing, it is taken all the same below this many held-out images."""
 
 
+Leaks = tuple[tuple[tuple[int, int], ...], int]
+
+
 @dataclass(frozen=True)
 class Division:
     """`train`, `held_out`, `aside`: indices of images; those `aside` are on neither side, since they are
@@ -91,9 +94,15 @@ def divide_by_folder(images: Sequence[ImageFile], first: int, known: Known, befo
     if before.final:
         kept = tuple(index for index in held if content_hash(images[index]) in before.held_out)
         return Division(train, kept, tuple(sorted({*held} - {*kept})), len(kept), len(images))
-    _, alike, compared = _likeness(images, known)
-    leaks = tuple(pair for pair in alike.near(held).items() if pair[0] < first)
+    leaks, compared = leaks_into(held, train, images, known)
     return Division(train, held, (), len(held), compared, leaks=leaks)
+
+
+def leaks_into(held: Sequence[int], others: Sequence[int], images: Sequence[ImageFile], known: Known) -> Leaks:
+    """Which of `others` are near-duplicates of images that are held out, and how many images have been compared."""
+    _, alike, compared = _likeness(images, known)
+    rest = frozenset(others)
+    return tuple(pair for pair in alike.near(held).items() if pair[0] in rest), compared
 
 
 def sides_of(images: Sequence[ImageFile], division: Division) -> Sides:

@@ -102,6 +102,32 @@ def test_leaks_groups_and_what_is_left_out_are_told(pictures: Path) -> None:
     assert not plan.held_out and "they are all near-duplicates of each other" in told(plan)
 
 
+def test_a_regularisation_image_that_is_held_out_too_is_told(pictures: Path) -> None:
+    """It is trained on, however little it counts."""
+    held = plan_of(pictures, validation__split="8 images").held_out_names
+    (pictures / "class").mkdir()
+    for seed in (200, 201, int(held[0][:3]), int(held[1][:3])):
+        picture(pictures / "class" / f"of {seed}.jpg", seed)
+    folders = [{"path": str(pictures / "train")}, {"path": str(pictures / "class"), "regularisation": True}]
+    plan = plan_of(pictures, dataset__folders=folders, validation__split="8 images")
+    assert plan.held_out_names == held and len(plan.regularisation) == 4
+    leaked = {plan.images[copy].path.name: plan.images[own].path.name for copy, own in plan.division.leaks}
+    assert leaked == {f"of {int(name[:3])}.jpg": name for name in held[:2]}
+    assert "2 regularisation images are near-duplicates of held-out ones (of " in told(plan)
+    assert "training image is a near-duplicate" not in told(plan) and plan.division.compared == len(plan.images)
+    begun = sides.Sides(final=True)
+    assert not plan_of(pictures, Known(sides=begun), dataset__folders=folders).division.leaks
+    for name in leaked:
+        (pictures / "class" / name).unlink()
+    clean = plan_of(pictures, dataset__folders=folders, validation__split="8 images")
+    assert not clean.division.leaks and "near-duplicate" not in told(clean)
+    own = plan_of(pictures, dataset__folders=[folders[0], {**folders[1]}], validation__folder=str(pictures / "own"))
+    assert not own.division.leaks
+    picture(pictures / "class" / "100 again.jpg", 100)
+    own = plan_of(pictures, dataset__folders=folders, validation__folder=str(pictures / "own"))
+    assert "1 regularisation image is a near-duplicate of a held-out one (100 again.jpg = 100.png)" in told(own)
+
+
 def test_a_path_is_made_absolute_like_the_others(tmp_path: Path) -> None:
     written = tmp_path / "p.toml"
     written.write_text("[validation]\nfolder = 'pictures/held out'\n", encoding="utf-8")

@@ -184,6 +184,8 @@ def leaks(found: Material) -> list[Finding]:
     if not pairs:
         return []
     train = found.paths([index for index, _ in pairs])
+    folder = found.preset.validation.folder
+    anew = (Fix("Choose the held-out images anew", "settings", (("validation.folder", ""),)),) if folder else ()
     return [
         Finding(
             "train / validation leak",
@@ -192,11 +194,8 @@ def leaks(found: Material) -> list[Finding]:
             "held-out images.",
             "The validation loss then measures what was learnt by heart, and looks better than it is.",
             found.paths([index for pair in pairs for index in pair]),
-            (
-                Fix("Set the training copies aside", "set aside", files=train),
-                Fix("Choose the held-out images anew", "settings", (("validation.folder", ""),)),
-            ),
-            "validation.folder",
+            (Fix("Set the training copies aside", "set aside", files=train), *anew),
+            "validation.folder" if folder else "dataset.folders",
         )
     ]
 
