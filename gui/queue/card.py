@@ -99,7 +99,7 @@ def _name(entry: Entry) -> str:
 
 
 def _line(entry: Entry, row: Row | None, left: Mapping[str, float], waits: Mapping[str, str]) -> str:
-    where = devices.words(entry.gpus)
+    where = devices.words(entry.gpus) + (f" · {entry.engine}" if entry.engine else "")
     if entry.state == "running":
         at = "starting" if row is None or not row.step else f"step {row.step:,} of {row.total_steps:,}"
         rest = f", about {duration(left[entry.run])} left" if entry.run in left else ""
@@ -200,7 +200,8 @@ def _over(entry: Entry) -> str:
     mark = f'<span class="state {entry.state}"><i></i>{_MARKS[entry.state]}</span>'
     cause = f'<span class="line" translate="no">{escape(entry.cause)}</span>' if entry.cause else ""
     title = "wait again: from its last full state, or anew where there is none"
-    again = "" if entry.state == "done" else _button("retry", entry.id, _AGAIN[entry.state], title)
+    word = "Retry" if entry.engine else _AGAIN.get(entry.state, "")  # no run of another program can go on
+    again = "" if entry.state == "done" else _button("retry", entry.id, word, title)
     return (
         f'<li class="{entry.state}" data-entry="{escape(entry.id)}">'
         f'<div class="what">{_name(entry)} {mark}{cause}</div>'

@@ -36,7 +36,8 @@ KEPT_REMOVED_S = 86400.0
 @dataclass(frozen=True)
 class Entry:
     """One run of the queue. `gpus`: its `hardware.gpus`. `run`: id of its run folder, "" before it was started.
-    `cause`: why it failed or stopped. `last`: nothing behind it starts, and the queue is held once it has ended.
+    `cause`: why it failed or stopped. `engine`: the other program that trains it, "" for our own.
+    `last`: nothing behind it starts, and the queue is held once it has ended.
     `tries`: how often it was found interrupted at `at_step` and gone on with. `was`: its state before removal."""
 
     id: str
@@ -48,6 +49,7 @@ class Entry:
     ended: float = 0.0
     run: str = ""
     cause: str = ""
+    engine: str = ""
     last: bool = False
     tries: int = 0
     at_step: int = 0
@@ -147,10 +149,11 @@ def _write(runs: Path, queue: Queue) -> None:
         raise Problems([Problem("queue", why, "make room or rights there")]) from None
 
 
-def add(runs: Path, resolved: Sequence[Preset]) -> list[Entry]:
-    """Put presets, resolved and checked, behind all others; returns their entries. All of them or none."""
+def add(runs: Path, resolved: Sequence[Preset], engine: str = "") -> list[Entry]:
+    """Put presets, resolved and checked, behind all others; returns their entries. All of them or none. `engine`: the
+    program that is to train them, "" for our own."""
     now = time.time()
-    entries = [_entry(preset, now) for preset in resolved]
+    entries = [_entry(preset, now, engine) for preset in resolved]
 
     def edit(queue: Queue) -> Queue:
         for entry, preset in zip(entries, resolved):
@@ -165,9 +168,9 @@ def add(runs: Path, resolved: Sequence[Preset]) -> list[Entry]:
     return entries
 
 
-def _entry(preset: Preset, now: float) -> Entry:
+def _entry(preset: Preset, now: float, engine: str) -> Entry:
     id = f"{datetime.now():%Y%m%d-%H%M%S}-{secrets.token_hex(4)}"
-    return Entry(id, str(preset.saving.name), preset.hardware.gpus, added=now)
+    return Entry(id, str(preset.saving.name), preset.hardware.gpus, added=now, engine=engine)
 
 
 def _swept(runs: Path, queue: Queue) -> Queue:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from gui import jobs, processes
+from gui.engine import starting
 from gui.queue import devices, waiting
 from gui.queue.waiting import Entry, Queue, State
 from gui.runs.watch import Watcher
@@ -130,9 +131,10 @@ class Worker:
         return claimed[0] if claimed else None
 
     def _folder(self, entry: Entry) -> RunDir:
-        """The run folder to go on in, or an empty new one: for a new entry, and where the old run cannot go on."""
+        """The run folder to go on in, or an empty new one: for a new entry, and where the old run cannot go on, as
+        none of another program can."""
         run = RunDir(self.runs / entry.run)
-        state = _state(run) if entry.run else None
+        state = _state(run) if entry.run and not entry.engine else None
         return run if state and state.cause != jobs.DISCARDED else RunDir.reserve(self.runs, entry.name)
 
     def _set_off(self, entry: Entry) -> None:
@@ -172,16 +174,20 @@ class Worker:
 def set_off(runs: Path, entry: Entry) -> bool:
     """Launch the trainer for an entry, in its run folder: anew, or from the last full state; False where it is at work
     or done already. To be called again where it was cut off at any place. Problems where the preset does not hold any
-    more."""
+    more, or another program that is to train it cannot (any more)."""
     run = RunDir(runs / entry.run)
     if run.preset.is_file():
         open_ = run.current_state().state not in (*jobs.AT_WORK, "done")
+        if open_ and entry.engine:
+            why = f"it was interrupted, and {entry.engine} cannot go on where it was"
+            raise Problems([Problem("run", why, "try again: it begins anew, in a folder of its own")])
         if open_:
             jobs.resume(run)
         return open_
     try:
-        preset = presets.load(waiting.preset_file(runs, entry))
-        resolved, _, _ = examine(preset, known=Known(load_machine(jobs.ROOT).cache))
+        preset, machine = presets.load(waiting.preset_file(runs, entry)), load_machine(jobs.ROOT)
+        resolved, _, _ = examine(preset, known=Known(machine.cache))
+        checkout = starting.check(resolved, machine)[0] if entry.engine else None
     except Problems:
         with contextlib.suppress(OSError):
             run.path.rmdir()  # nothing is in it yet
@@ -190,7 +196,7 @@ def set_off(runs: Path, entry: Entry) -> bool:
         run.path.mkdir(parents=True, exist_ok=True)
         if not run.state_file.is_file():
             run.furnish(entry.name)
-        jobs.begin(run, resolved)
+        starting.begin(run, resolved, checkout) if checkout else jobs.begin(run, resolved)
     except OSError as error:
         fix = "make room or rights there, then retry"
         raise Problems([Problem("runs", f"the run folder {run.path} cannot be written: {error}", fix)]) from None

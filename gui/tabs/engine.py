@@ -9,7 +9,7 @@ from typing import Any
 import gradio as gr
 from gradio.context import Context as Building
 
-from gui import text
+from gui import jobs, text
 from gui.context import Context
 from gui.engine import checkout, starting
 from gui.shared import QUIET
@@ -28,7 +28,10 @@ def choice(context: Context) -> gr.Radio:
         label="Trained by",
         visible=checkout.is_named(context.machine),
         elem_id="engine",
-        info="Your own sd-scripts trains in a run like any other. The queue and Preflight stay Loratory's own.",
+        info=(
+            "Your own sd-scripts trains in a run like any other. It waits in the queue too; Preflight stays "
+            "Loratory's own."
+        ),
     )
     page = Building.root_block
     if page is not None:
@@ -41,6 +44,11 @@ def without_button() -> gr.Button:
     return gr.Button("Start without these", elem_id="start-without", elem_classes="no-show")
 
 
+def queue_without_button() -> gr.Button:
+    """The same for "Add to queue"."""
+    return gr.Button("Add without these", elem_id="queue-without", elem_classes="no-show")
+
+
 def chosen(values: Mapping[Any, Any], radio: gr.Radio) -> str:
     """The other program that is to train, "" for our own trainer."""
     return checkout.NAME if values.get(radio) == checkout.NAME else ""
@@ -51,13 +59,19 @@ def start(preset: Preset, context: Context, leave_out: bool) -> RunDir:
     return starting.start(preset, context.machine, runs=context.runs, leave_out=leave_out)
 
 
-def told(error: Problems) -> str:
-    """What is in the way of a start, as one list; of what the other program cannot do, with a button that goes on
-    without it where that is harmless."""
+def checked(preset: Preset, context: Context, leave_out: bool) -> Preset:
+    """The preset as the other program would train it. Problems where it cannot."""
+    return starting.check(jobs.resolve(preset), context.machine, leave_out)[1]
+
+
+def told(error: Problems, queued: bool = False) -> str:
+    """What is in the way of a start, or of being `queued`, as one list; of what the other program cannot do, with a
+    button that goes on without it where that is harmless."""
     if not isinstance(error, starting.Refused):
         return text.problem_list(error.problems)
     said = text.problem_list(error.problems, f"{checkout.NAME} cannot do all of this")
-    button = '<button type="button" data-press="start-without">Start without these</button>'
+    id, word = ("queue-without", "Add without these") if queued else ("start-without", "Start without these")
+    button = f'<button type="button" data-press="{id}">{word}</button>'
     return said + (f'<p class="moves engine-moves">{button}</p>' if error.harmless else "")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from gui.form.session import Draft, prepare
 from gui.queue import card, devices, times, waiting, worker
 from gui.runs.watch import Watcher, watcher
 from gui.shared import QUIET, Shared
+from gui.tabs import engine
 from trainer.contract.problems import Problems
 from trainer.contract.rundir import RunDir
 from trainer.contract.settings import Preset
@@ -158,23 +159,27 @@ def beside(preset: Preset, context: Context, own: str) -> list[str]:
     return card.busy(context.runs, rows, preset.hardware.gpus)
 
 
-def wire_add(button: gr.Button, train: Train, shared: Shared) -> None:
-    """Let a click put the form, checked as Start checks it, at the end of the queue."""
-    button.click(
-        _adder(train, shared.context), train.everything(), [train.result, *train.said], api_visibility="private"
-    )
+def wire_add(parts: Mapping[str, Any], train: Train, shared: Shared) -> None:
+    """Let a click put the form, checked as Start checks it, at the end of the queue, for the trainer that is chosen;
+    another click, where that cannot do all of it, without what it cannot."""
+    inputs, outputs = {*train.everything(), parts["engine"]}, [train.result, *train.said]
+    for button, leave_out in ((parts["queue"], False), (parts["queue_without"], True)):
+        add = _adder(train, shared.context, parts["engine"], leave_out)
+        button.click(add, inputs, outputs, api_visibility="private")
 
 
-def _adder(train: Train, context: Context) -> Callable[..., list[Any]]:
+def _adder(train: Train, context: Context, radio: gr.Radio, leave_out: bool) -> Callable[..., list[Any]]:
     def add(values: dict[Any, Any]) -> list[Any]:
         draft: Draft = values[train.draft]
+        other = engine.chosen(values, radio)
         try:
-            preset = jobs.resolve(prepare(draft, train.shown(values), context))
-            [entry] = waiting.add(context.runs, [preset])
+            preset = prepare(draft, train.shown(values), context)
+            preset = engine.checked(preset, context, leave_out) if other else jobs.resolve(preset)
+            [entry] = waiting.add(context.runs, [preset], other)
             queue = waiting.read(context.runs)
             worker.ensure(context.runs)
         except Problems as error:
-            return [text.problem_list(error.problems), *train.say(draft)]
+            return [engine.told(error, queued=True), *train.say(draft)]
         return [card.added(entry, queue), *train.say(draft)]
 
     return add

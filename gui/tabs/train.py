@@ -85,7 +85,7 @@ def build(shared: Shared) -> None:
     _wire_captions(right["live"], train, shared)
     _wire_check(train, right, context)
     _wire_start(train, right, shared)
-    queue.wire_add(right["queue"], train, shared)
+    queue.wire_add(right, train, shared)
     shared.form = train
 
 
@@ -112,6 +112,7 @@ def _right_column(context: Context) -> dict[str, Any]:
             parts["check"] = gr.Button("Check", elem_id="check", scale=1, min_width=60)
             parts["preflight"] = gr.Button("Preflight", elem_id="preflight", scale=1, min_width=80)
         parts["anyway"], parts["without"] = queue.anyway_button(), engine.without_button()
+        parts["queue_without"] = engine.queue_without_button()
         parts["engine"] = engine.choice(context)
         gr.HTML('<div id="blocked" role="status"></div>', elem_id="blocked-line", js_on_load=None)
         parts["result"] = gr.HTML("", elem_id="result", js_on_load=_RESULT)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,8 +16,9 @@ from served import Served, serve, shot
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import sd_scripts_stand_in
 
+from gui.queue import waiting
 from trainer.contract.preset import dumps, load, with_values
-from trainer.contract.rundir import find_runs
+from trainer.contract.rundir import RunDir, find_runs
 
 pytestmark = pytest.mark.browser
 ROOT = Path(__file__).resolve().parents[2]
@@ -113,3 +115,28 @@ def test_another_trainer_says_what_it_cannot_do_before_it_starts(page: Page, ser
     expect(page.locator("#run-stop")).to_be_visible()
     expect(page.locator("#run-pause")).to_be_hidden()
     shot(page, "engine-run")
+    added_for_the_other(page, served)
+
+
+def added_for_the_other(page: Page, served: Served) -> None:
+    """ "Add to queue" says what the other trainer cannot do too, adds nothing before that is answered, and then the
+    queue's worker starts that trainer."""
+    page.get_by_role("tab", name="Train", exact=True).click()
+    page.locator("#add-to-queue").click()
+    result = page.locator("#result")
+    expect(result.get_by_role("button", name="Add without these")).to_be_visible()
+    assert waiting.read(served.runs).entries == ()
+    shot(page, "engine-queue-refused")
+    result.get_by_role("button", name="Add without these").click()
+    expect(result).to_contain_text("Added to the queue")
+    [entry] = waiting.read(served.runs).entries
+    assert entry.engine == "sd-scripts"
+    page.get_by_role("tab", name="Runs", exact=True).click()
+    expect(page.locator("#queue")).to_contain_text("sd-scripts")
+    shot(page, "engine-queued")
+    until = time.monotonic() + 60
+    while waiting.read(served.runs).entries[0].state in ("waiting", "running") and time.monotonic() < until:
+        time.sleep(0.3)
+    [entry] = waiting.read(served.runs).entries
+    assert entry.state == "done", entry
+    assert RunDir(served.runs / entry.run).read_state().engine == "sd-scripts"

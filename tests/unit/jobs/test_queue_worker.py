@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -12,12 +13,17 @@ from typing import Any
 
 import pytest
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+import sd_scripts_stand_in
+
 from gui import continuing, jobs
+from gui.engine import starting
 from gui.queue import waiting, worker
 from gui.queue.waiting import EDITS, Entry
 from gui.queue.worker import Worker
 from trainer.contract import preset as presets
 from trainer.contract import rundir
+from trainer.contract.machine import ENVIRONMENT, load_machine
 from trainer.contract.problems import Problems
 from trainer.contract.rundir import RunDir, find_runs, process_start
 from trainer.contract.settings import Preset
@@ -110,6 +116,33 @@ def test_a_preset_that_does_not_hold_any_more_fails_alone(tmp_path: Path, launch
     for _ in range(2):
         Worker(tmp_path / "runs").look()
     assert sorted(states(tmp_path / "runs")) == ["done", "running"]
+
+
+def test_an_entry_for_another_trainer_is_started_by_it_and_never_gone_on_with(
+    tmp_path: Path, launched: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(ENVIRONMENT, str(sd_scripts_stand_in.machine_file(tmp_path)))
+    monkeypatch.setattr(starting, "launch", continuing.launch)
+    runs, changes = tmp_path / "runs", {"sampling.every": "never", "saving.every": "never", "validation.split": "off"}
+    elsewhere = jobs.resolve(presets.with_values(preset("a"), changes))
+    _, fitting = starting.check(elsewhere, load_machine(tmp_path), leave_out=True)
+    [entry] = waiting.add(runs, [fitting], "sd-scripts")
+    Worker(runs).look()
+    [first] = find_runs(runs)
+    assert launched == [first.id] and first.read_state().engine == "sd-scripts"
+    assert (first.path / "engine" / "config.toml").is_file()
+    ends(runs, entry, "interrupted")  # with the worker that saw it begin
+    Worker(runs).look()
+    assert states(runs) == ["failed"] and "begins anew" in waiting.read(runs).find(entry.id).cause
+    waiting.change(runs, lambda queue: EDITS["retry"](queue, entry.id))
+    Worker(runs).look()
+    assert states(runs) == ["running"] and len(find_runs(runs)) == len(set(launched)) == 2
+    monkeypatch.setenv(ENVIRONMENT, str(tmp_path / "none.toml"))
+    ends(runs, entry, "done")
+    [gone] = waiting.add(runs, [fitting], "sd-scripts")
+    worker = Worker(runs)
+    worker.look(), worker.look()
+    assert "name no sd-scripts" in waiting.read(runs).find(gone.id).cause and len(launched) == 2
 
 
 def test_what_was_at_work_when_the_computer_went_off_goes_on_but_not_for_ever(
