@@ -45,10 +45,19 @@ KINDS: dict[str, tuple[dict[str, Any], str]] = {
         },
         ".dora_scale",
     ),
+    "DoRA by input": (
+        {
+            "network.dora": True,
+            "network.conv_rank": 2,
+            "network.text_encoder": True,
+            "optimizer.text_encoder_learning_rate": 1e-3,
+        },
+        ".dora_scale",
+    ),
 }
 
 
-GO_ON = ("LoKr", "DyLoRA", "DoRA")
+GO_ON = ("LoKr", "DyLoRA", "DoRA", "DoRA by input")
 """Kinds that are paused and resumed too; what a state holds of the others is looked at in the unit tests."""
 
 
