@@ -3,7 +3,6 @@ files say is `trainer/contract/exporters`' business, where they lie and what sta
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,8 +28,6 @@ HARMLESS = (
     "validation.stop",
 )
 """Settings that change what is told or kept of a training, not what is trained: these can be left out."""
-
-SCRIPT = re.compile(r"(\w+_)?train_network\.py")
 
 DISK_CACHES = ("cache_latents_to_disk", "cache_text_encoder_outputs_to_disk")
 
@@ -133,10 +130,7 @@ def hint(harmful: Sequence[Problem], harmless: Sequence[Problem]) -> list[Proble
 
 
 def command(exported: Exported, config: str) -> str:
-    """The command line that a person types in the folder of sd-scripts. Problems where a preset of a stranger names
-    another script than one of its own."""
-    if not SCRIPT.fullmatch(exported.script):
-        raise Problems([Problem("about.carried", f"{exported.script!r} is no script of sd-scripts", "remove it there")])
+    """The command line that a person types in the folder of sd-scripts."""
     return f'{LAUNCH} {exported.script} --config_file "{config}"'
 
 

@@ -118,6 +118,9 @@ def test_a_strangers_preset_chooses_neither_script_nor_module_nor_folder(tmp_pat
     with pytest.raises(Problems, match="no script of sd-scripts"):
         exporting.for_download(preset)
     run = RunDir.create(tmp_path / "runs", "x")
+    with pytest.raises(Problems, match="no script of sd-scripts"):
+        exporting.for_run(preset, run)
+    preset = with_values(preset, {"about.carried": carried | {"script": "train_network"}})
     config = exporting.for_run(preset, run)
     said = config.read_text(encoding="utf-8")
     assert "evil" not in "\n".join(line for line in said.splitlines() if not line.startswith("#"))

@@ -18,7 +18,7 @@ from ..importers import loose, recipe
 from ..importers.flags import LARGE, PROGRAMS, parser, recorded
 from ..importers.links_data import NO_FILES
 from ..preset import folder_name, with_values
-from ..problems import Problem
+from ..problems import Problem, Problems
 from ..settings import Folder, Preset
 from . import limits
 
@@ -55,7 +55,7 @@ def export(preset: Preset, around: Around | None = None) -> Exported:
     """The files for a resolved preset. Nothing is written to disk."""
     around = around or Around()
     preset = _settled(preset, around)
-    script = PROGRAMS.get(preset.model.family, preset.about.carried.get("script", "train_network"))
+    script = PROGRAMS.get(preset.model.family) or carried_script(preset)
     flags = {flag: value for link in recipe.LINKS for flag, value in link.write(preset).items() if value is not None}
     flags |= _beside(preset, around, script)
     flags, lost = _with_carried(flags, preset, script)
@@ -72,6 +72,16 @@ def export(preset: Preset, around: Around | None = None) -> Exported:
         tuple(limits.problems(preset, script, around.lycoris)),
         (*limits.notes(preset, script), *lost),
     )
+
+
+def carried_script(preset: Preset) -> str:
+    """The program that another program's file named for a family that is not known here. A preset may be a stranger's,
+    and this ends in a command line: what is none of sd-scripts' programs is Problems, not a name to be passed on."""
+    script = preset.about.carried.get("script", "train_network")
+    if script not in recorded()["scripts"]:
+        why = f"{script!r} is no script of sd-scripts"
+        raise Problems([Problem("about.carried", why, "remove it there")])
+    return script
 
 
 def _settled(preset: Preset, around: Around) -> Preset:
