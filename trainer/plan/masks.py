@@ -16,6 +16,7 @@ from pathlib import Path
 from trainer.contract.problems import Problem, Problems
 from trainer.contract.settings import Dataset, Folder
 
+from . import mask_facts
 from .buckets import Size
 from .counting import count_of, some_of
 from .headers import Measure
@@ -123,10 +124,15 @@ def same_shape(mask: Size, image: Size) -> bool:
     return low <= high
 
 
-def check_decoded(images: Iterable[ImageFile], dataset: Dataset, progress: Progress | None = None) -> list[Problem]:
+def check_decoded(
+    images: Iterable[ImageFile], dataset: Dataset, progress: Progress | None = None, cache: Path | None = None
+) -> list[Problem]:
     """What only decoding the masks tells: files that are damaged further on, and masks that are black all over, where
-    nothing outside of them counts: of such an image nothing would be learnt."""
+    nothing outside of them counts: of such an image nothing would be learnt. `cache`: the machine's cache folder, where
+    what was found of each file is kept until it changes."""
     masked = [image for image in images if image.mask is not None]
+    if cache is not None and masked:
+        mask_facts.load([image.mask for image in masked if image.mask is not None], cache)
     broken, black = [], []
     with ThreadPoolExecutor(_THREADS) as pool:
         for done, (image, (why, brightest)) in enumerate(zip(masked, pool.map(_decoded, masked)), start=1):
@@ -136,6 +142,8 @@ def check_decoded(images: Iterable[ImageFile], dataset: Dataset, progress: Progr
                 black.append(image.path.name)
             if progress:
                 progress("checking masks", done, len(masked))
+    if cache is not None:
+        mask_facts.keep(cache)
     problems = [_cannot_read(broken)] if broken else []
     if black and not dataset.mask_outside:
         what = "alpha channel is transparent" if dataset.masks == "alpha" else "mask is black"
@@ -147,11 +155,10 @@ def check_decoded(images: Iterable[ImageFile], dataset: Dataset, progress: Progr
 
 def _decoded(image: ImageFile) -> tuple[str, int]:
     """(why it cannot be decoded, its brightest level)."""
-    from .pixels import BrokenImage, open_mask  # numpy: only where masks are looked at
+    from .pixels import BrokenImage  # numpy: only where masks are looked at
 
     assert image.mask is not None
     try:
-        mask = open_mask(image.mask, alpha=image.mask == image.path)
+        return "", mask_facts.brightest(image.mask, alpha=image.mask == image.path)
     except BrokenImage as error:
         return error.why, 0
-    return "", int(mask.getextrema()[1])  # type: ignore[arg-type]

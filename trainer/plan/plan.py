@@ -210,7 +210,8 @@ def examine(preset: Preset, processes: int | None = None, known: Known = NOTHING
     except Problems as found:
         problems += [problem for problem in found.problems if problem not in problems]
     if plan is not None:
-        problems += check_decoded([plan.images[index] for index in plan.train], resolved.dataset)
+        masked = [plan.images[index] for index in plan.train]
+        problems += check_decoded(masked, resolved.dataset, cache=known.cache)
     if problems or plan is None or recognised is None:
         raise Problems(problems)
     return resolved, recognised, plan

@@ -11,6 +11,7 @@ from PIL import Image, ImageDraw
 
 from trainer.contract import families, preset
 from trainer.contract.problems import Problem, Problems
+from trainer.plan import mask_facts, pixels
 from trainer.plan.balance import Turns
 from trainer.plan.buckets import Placed, Size, fit, fit_without_enlarging, make_buckets, nearest_bucket
 from trainer.plan.captions import Source
@@ -143,6 +144,43 @@ def test_a_black_mask_is_refused_only_where_nothing_else_counts(folder: Path) ->
     clear = Image.new("RGBA", (96, 64), (9, 9, 9, 0))
     clear.save(folder / "four.png")
     assert "transparent all over for four.png" in check_masks(plan_of(folder, masks="alpha"))[0].why
+
+
+def test_masks_are_decoded_once_until_a_file_changes(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In memory, and in the cache folder for the next program: the trainer, or tomorrow's page."""
+    opened: list[str] = []
+
+    def looked(path: Path, alpha: bool) -> Image.Image:
+        opened.append(path.name)
+        return open_mask(path, alpha)
+
+    def check() -> list[str]:
+        opened.clear()
+        plan = plan_of(folder)
+        problems = check_decoded(plan.images, plan.preset.dataset, cache=tmp_path / "cache")
+        return [problem.why for problem in problems]
+
+    monkeypatch.setattr(pixels, "open_mask", looked)
+    masks = folder.parent / "masks"
+    assert check() == [] and sorted(opened) == ["ONE.png", "three.JPG", "two.webp"]
+    assert check() == [] and opened == []
+    for forgotten in (mask_facts._known, mask_facts._loaded):
+        forgotten.clear()  # another program
+    assert check() == [] and opened == []
+    Image.new("L", (48, 32), 0).save(masks / "ONE.png")
+    assert "black all over for one.png" in check()[0] and opened == ["ONE.png"]
+    assert "black all over for one.png" in check()[0] and opened == []
+    whole = (masks / "three.JPG").read_bytes()
+    (masks / "three.JPG").write_bytes(whole[: len(whole) * 3 // 4])
+    assert any("three.webp" in why for why in check()) and opened == ["three.JPG"]
+    assert any("three.webp" in why for why in check()) and opened == ["three.JPG"], "what is broken is looked at again"
+    for left in (tmp_path / "cache" / "masks").iterdir():
+        left.write_text("[", encoding="utf-8")
+    for forgotten in (mask_facts._known, mask_facts._loaded):
+        forgotten.clear()
+    assert "black all over for one.png" in " ".join(check()) and len(opened) == 3
 
 
 def test_a_damaged_mask_is_named(folder: Path) -> None:
