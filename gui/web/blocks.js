@@ -19,6 +19,7 @@
 
   /* ---- the parts ---- */
   const root = make("div", "blocks"), bars = make("div", "block-bars"), about = make("p", "note"), off = make("p", "note");
+  const hatched = make("p", "note", "Hatched: none of the layers there are trained.");
   const equal = button("small", "All equal", () => send({ what: kind, equal: true }));
   const shapes = make("div", "block-shapes"), base = make("input"), where = make("select");
 
@@ -48,7 +49,7 @@
     keys.id = "blocks-keys";
     about.setAttribute("translate", "no");
     off.className = "note why-off";
-    root.append(head, shapes, bars, off, about, keys);
+    root.append(head, shapes, bars, off, about, hatched, keys);
   }
 
   function buildShapes() {
@@ -80,6 +81,11 @@
     node.setAttribute("translate", "no");
     return node;
   }
+
+  /* All bars in one row, or in two of the same length where they would become too narrow: never one bar left over. */
+  const NARROWEST_PX = 23;
+  const fit = () => { if (data && bars.clientWidth) bars.classList.toggle("two", bars.clientWidth < data.names.length * NARROWEST_PX); };
+  new ResizeObserver(fit).observe(bars);
 
   /* ---- showing ---- */
   const text = (value) => String(Number(value.toFixed(3)));
@@ -113,6 +119,7 @@
     const count = layers === 0 ? "no layers are trained here" : `${layers} layer${layers === 1 ? "" : "s"}`;
     about.textContent = `${data.names[now]}: ${value}, ${count}`;
     off.textContent = data[kind].off;
+    hatched.hidden = data.layers.every((count) => count > 0);
   }
 
   /* What the server says of the chosen kind, drawn anew. */
@@ -133,6 +140,9 @@
     if (fresh) {
       now = Math.max(0, data.layers.findIndex((count) => count > 0));
       bars.replaceChildren(...data.names.map(bar));
+      bars.style.setProperty("--count", String(data.names.length));
+      bars.style.setProperty("--half", String(Math.ceil(data.names.length / 2)));
+      fit();
       buildShapes();
       dragged = null;
       wanted = null;
