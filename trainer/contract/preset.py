@@ -8,7 +8,7 @@ import re
 import textwrap
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Any
 
 import tomlkit
@@ -271,6 +271,8 @@ def _absolute(text: str, base: Path, maybe_hub: bool = False) -> str:
     path = Path(os.path.expanduser(text))
     if path.is_absolute():
         return str(path)
+    if PureWindowsPath(text).is_absolute():
+        return text  # of a Windows computer, on another kind: it lies in no folder of this one
     joined = (base / path).resolve()
     is_file_name = path.suffix.lower() in (".safetensors", ".ckpt", ".pt") or text.startswith(".")
     if maybe_hub and not os.path.exists(joined) and not is_file_name and len(path.parts) == 2:

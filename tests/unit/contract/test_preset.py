@@ -134,7 +134,9 @@ def test_pasted_quotes_bom_and_relative_paths(tmp_path: Path) -> None:
     loaded = preset.load(file)
     assert loaded.model.path == str(tmp_path / "m.safetensors")
     assert loaded.dataset.folders[0].path == str(tmp_path / "pics")
-    assert preset.absolute_paths(preset.build({"model": {"path": "some/model"}}), tmp_path).model.path == "some/model"
+    for elsewhere in ("some/model", "D:/models/m.safetensors"):  # of the hub, or of a Windows computer
+        built = preset.build({"model": {"path": elsewhere}})
+        assert Path(preset.absolute_paths(built, tmp_path).model.path) == Path(elsewhere)
 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
