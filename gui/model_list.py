@@ -20,7 +20,7 @@ from gui import models
 from gui.context import Context
 from gui.form.session import user_folder
 from trainer.contract import families
-from trainer.contract.families import Recognised, by_name, recognise
+from trainer.contract.families import Recognised, by_name, never_trained, recognise
 from trainer.contract.families.recognise import cached_snapshot, is_hub_id, part_weights
 from trainer.contract.preset import absolute_paths, with_values
 from trainer.contract.problems import Problems
@@ -226,7 +226,11 @@ def examine(path: Path, bytes: int, read: Callable[[str], Recognised] = recognis
         return Facts("faulty", f"cannot be read: {type(error).__name__}")
     said = (model.family, _noising(model), _inside(model), size(bytes) if bytes else "")
     line = ", ".join(part for part in said if part)
-    return Facts("trained", line) if model.trained else Facts("untrained", f"{line}: not trained yet")
+    if model.trained:
+        return Facts("trained", line)
+    return Facts(
+        "untrained", f"{line}: {'cannot be trained alone' if never_trained(model.family) else 'not trained yet'}"
+    )
 
 
 def _noising(model: Recognised) -> str:

@@ -37,7 +37,7 @@ def live(draft: Draft, full: Preset, root: Path, gpu: bool = True) -> str:
     `full` is the draft's preset, resolved. `gpu`: whether this computer has an NVIDIA GPU."""
     family, model = family_of(draft.preset, root), model_of(draft.preset, root)
     layers = family.layers(model.header if model is not None and model.trained else STANDARD)
-    problems = _problems(draft, full, family)
+    problems = _problems(draft, full, family, model)
     offered = (*draft.offers, *offers.of_computer(full, gpu))
     return json.dumps(
         {
@@ -61,10 +61,11 @@ def live(draft: Draft, full: Preset, root: Path, gpu: bool = True) -> str:
     )
 
 
-def _problems(draft: Draft, full: Preset, family: Family) -> dict[str, list[Told]]:
+def _problems(draft: Draft, full: Preset, family: Family, model: Recognised | None) -> dict[str, list[Told]]:
     told: dict[str, list[Told]] = {}
     faults = [fault for faults in draft.faults.values() for fault in faults]
-    for problem in [*faults, *rules.check(full, family)]:
+    of_model = rules.check_model(full, model) if model is not None else []
+    for problem in [*faults, *rules.check(full, family), *of_model]:
         told.setdefault(field_id(problem.path), []).append(fixes.told(problem))
     return told
 

@@ -8,10 +8,11 @@ __all__ = [
     "Recognised",
     "by_name",
     "default_family",
+    "never_trained",
     "of",
     "of_header",
     "recognise",
     "untrained",
 ]
 
-from .recognise import by_name, default_family, of, of_header, recognise, untrained
+from .recognise import by_name, default_family, never_trained, of, of_header, recognise, untrained

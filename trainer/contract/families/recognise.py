@@ -20,6 +20,7 @@ __all__ = [
     "cached_snapshot",
     "default_family",
     "is_hub_id",
+    "never_trained",
     "of",
     "of_header",
     "part_weights",
@@ -88,6 +89,11 @@ def recognise(path: str) -> Recognised:
         folder = cached_snapshot(path)
         return _folder(folder) if folder else _guess(path)
     raise model_problem(f"there is no file or folder {path}", _closest(place))
+
+
+def never_trained(family: str) -> bool:
+    """Whether a family is refused for what it is, not because nobody has added it yet."""
+    return family in _REASONS
 
 
 def untrained(path: str, recognised: Recognised) -> Problem:
