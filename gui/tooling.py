@@ -109,6 +109,10 @@ def task_of(name: Kind, values: Mapping[str, Any], context: Context) -> Tool:
         if how.input in ("adapter", "adapters", "model", "out"):
             for path in _paths(getattr(task, field)):
                 allowed(path, context)
+                if how.input != "out" and not os.path.exists(os.path.expanduser(path)):
+                    problems.append(Problem(how.title, f"there is no file {path}", "check the path"))
+    if problems:
+        raise Problems(problems)
     if isinstance(task, Upload) and task.send:
         raise Problems([Problem("upload", "look first at what would be sent", "run it, then press Send")])
     return task

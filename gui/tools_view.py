@@ -55,7 +55,8 @@ def _field(tool: Kind, field: str, how: Shown, about: Any) -> str:
         box = f'<label class="tool-switch"><input type="checkbox" {marks}{on}> {escape(how.title)}</label>'
         return f'<div class="tool-field">{box}{help}</div>'
     title = f'<label for="{id}">{escape(how.title)}</label>'
-    return f'<div class="tool-field" data-kind="{how.input}">{title}{_input(how, about, marks)}{help}</div>'
+    glance = '<div class="tool-glance" role="status"></div>' if how.input == "adapter" else ""
+    return f'<div class="tool-field" data-kind="{how.input}">{title}{_input(how, about, marks)}{help}{glance}</div>'
 
 
 def _input(how: Shown, about: Any, marks: str) -> str:
@@ -82,8 +83,7 @@ def _input(how: Shown, about: Any, marks: str) -> str:
         f'<select class="tool-known" data-known="{how.input}" aria-label="{said}"><option value="">choose ...</option>'
         "</select>"
     )
-    glance = '<div class="tool-glance" role="status"></div>' if how.input == "adapter" else ""
-    return f'<div class="tool-file">{typed}{known}</div>{glance}'
+    return f'<div class="tool-file">{typed}{known}</div>'
 
 
 def head(row: Row | None, view: RunView | None, asked: bool) -> str:
@@ -91,7 +91,8 @@ def head(row: Row | None, view: RunView | None, asked: bool) -> str:
     if row is None or view is None:
         return paragraph("Results appear here. Files are written beside the first one unless you say where.")
     alive = row.state.state in AT_WORK
-    line = "stopping: nothing is written" if asked and alive else view.phase if alive else row.state.cause
+    ended = "" if view.failed is not None else row.state.cause  # a failure's cause stands in a box of its own
+    line = "stopping: nothing is written" if asked and alive else view.phase if alive else ended
     buttons = _button("stop", row.id, "Stop", "what is half written is taken away") if alive and not asked else ""
     if not alive:
         buttons = _button("delete", row.id, "Delete", "this entry, to the trash of the runs folder; no file of yours")

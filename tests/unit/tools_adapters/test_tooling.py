@@ -22,12 +22,18 @@ def context(folder: Path, local: bool = True) -> Context:
 
 
 def test_typed_values_become_a_task(tmp_path: Path) -> None:
-    typed = {"adapters": '"/a.safetensors"\n/b.safetensors\n', "weights": "1; 0.5", "rank": "8", "replace": True}
+    one, other = (str(tmp_path / name) for name in ("a.safetensors", "b.safetensors"))
+    typed = {"adapters": f'"{one}"\n{other}\n', "weights": "1; 0.5", "rank": "8", "replace": True}
+    with pytest.raises(Problems) as told:
+        tooling.task_of("merge", typed, context(tmp_path))
+    assert [problem.why for problem in told.value.problems] == [f"there is no file {path}" for path in (one, other)]
+    for path in (one, other):
+        Path(path).touch()
     task = tooling.task_of("merge", typed, context(tmp_path))
-    assert task == Merge(adapters=("/a.safetensors", "/b.safetensors"), weights=(1.0, 0.5), rank=8, replace=True)
-    typed = {"base": "/a", "tuned": "/b", "min_diff": "0", "text_encoder": False, "precision": "bf16"}
+    assert task == Merge(adapters=(one, other), weights=(1.0, 0.5), rank=8, replace=True)
+    typed = {"base": one, "tuned": other, "min_diff": "0", "text_encoder": False, "precision": "bf16"}
     task = tooling.task_of("extract", typed, context(tmp_path))
-    assert task == Extract(base="/a", tuned="/b", min_diff=0.0, text_encoder=False, precision="bf16")
+    assert task == Extract(base=one, tuned=other, min_diff=0.0, text_encoder=False, precision="bf16")
 
 
 def test_every_field_that_does_not_fit_is_named(tmp_path: Path) -> None:
@@ -35,7 +41,8 @@ def test_every_field_that_does_not_fit_is_named(tmp_path: Path) -> None:
         tooling.task_of("extract", {"base": "", "tuned": "/b", "rank": "many"}, context(tmp_path))
     assert [problem.path for problem in told.value.problems] == ["Base checkpoint", "Rank"]
     with pytest.raises(Problems, match="look first"):
-        typed = {"adapter": "/a.safetensors", "repo": "me/zorb", "send": True}
+        (tmp_path / "a.safetensors").touch()
+        typed = {"adapter": str(tmp_path / "a.safetensors"), "repo": "me/zorb", "send": True}
         tooling.task_of("upload", typed, context(tmp_path))
 
 
