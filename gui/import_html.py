@@ -77,7 +77,7 @@ def folder(rows: Sequence[Row], targets: Mapping[str, Path]) -> str:
     there = sum(path.exists() for path in targets.values())
     told = f"{len(targets)} of {len(rows)} files can be taken over."
     told += f" {there} presets of these names are there already: they are kept as they are." if there else ""
-    heads = "".join(f"<th>{head}</th>" for head in ("File", "Same", "Changed", "Carried", "Left out", ""))
+    heads = "".join(f"<th>{head}</th>" for head in ("File", "Same", "Changed", "Carried", "Left out")) + "<td></td>"
     return (
         f'{text.paragraph(told)}<div class="scroll" tabindex="0" role="region" aria-label="The files">'
         f'<table class="plain files"><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table></div>'
