@@ -66,6 +66,11 @@ def test_a_bar_that_is_dragged_writes_the_field_and_the_toml(form: Page) -> None
     expect(form.locator(RANKS)).to_have_value("16, 16, 16, 16, 16, 24" + ", 16" * 19)
     toml_says(form, "    24,")
     expect(bar(form, "IN05")).to_have_attribute("aria-valuenow", "24")
+    rows = "bars => Object.values(Object.groupBy(bars, (bar) => bar.offsetTop)).map((row) => row.length)"
+    for width, lengths in ((2560, [25]), (400, [13, 12]), (1400, [25])):
+        form.set_viewport_size({"width": width, "height": 900})
+        form.wait_for_timeout(200)
+        assert form.locator("#blocks .block-bar").evaluate_all(rows) == lengths
 
 
 def test_keys_move_a_bar_and_go_to_its_neighbours(form: Page) -> None:

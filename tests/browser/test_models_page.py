@@ -196,6 +196,7 @@ def test_any_path_can_be_pasted_and_none_is_uploaded(page: Page, computer: Compu
     box.fill(str(computer.comfy / "models" / "checkpoints" / "large.safetensors"))
     box.press("Escape")
     expect(page.locator(".model-says")).to_contain_text("not trained yet")
+    expect(page.locator("#f-model-path")).to_contain_text("choose a Stable Diffusion")
     drop = """(box, name) => { const data = new DataTransfer(); data.items.add(new File(['weights'], name));
       box.dispatchEvent(new DragEvent('drop', {dataTransfer: data, bubbles: true, cancelable: true})); }"""
     box.evaluate(drop, "six-gigabytes.safetensors")
