@@ -91,7 +91,7 @@ class LycorisLayer(AdapterLayer):
         """What the adapter adds to the layer's weight, in its shape, float32."""
         update = self.free_update()
         weight = self.weight.float()
-        return resized(weight, update, self.magnitude) - weight if self.dora else update
+        return resized(weight + update, self.magnitude) - weight if self.dora else update
 
     def adapted(self) -> Callable[[Tensor], Tensor]:
         """The layer with its weight changed; in half precision the small update goes its own way, or rounding would

@@ -33,7 +33,11 @@ def update_of(values: Values, weight: Tensor) -> Tensor:
     weight = weight.float()
     update = kind_of(values).update({name: value.float() for name, value in values.items()}, weight)
     update = update.reshape(weight.shape)
-    return resized(weight, update, values["dora_scale"].float()) - weight if "dora_scale" in values else update
+    if "dora_scale" not in values:
+        return update
+    update = weight + update  # under one name, so that merging holds no more than it needs
+    update = resized(update, values["dora_scale"].float())
+    return update - weight
 
 
 def kind_of(values: Values) -> Kind:
@@ -53,10 +57,9 @@ def by_layer(tensors: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
     return found
 
 
-def resized(weight: Tensor, update: Tensor, magnitude: Tensor) -> Tensor:
+def resized(moved: Tensor, magnitude: Tensor) -> Tensor:
     """DoRA: the columns of weight + update (or its rows, where the magnitude is of the outputs) brought to their learnt
     sizes. The norm counts as a constant for the gradient (arXiv 2402.09353, 4.3)."""
-    moved = weight + update
     by_output = magnitude.shape[0] == moved.shape[0] and all(side == 1 for side in magnitude.shape[1:])
     norm = norms(moved.detach(), 0 if by_output else 1)
     return moved * (magnitude / norm.clamp_min(torch.finfo(norm.dtype).tiny))

@@ -19,7 +19,7 @@ from trainer.plan.adapters.names import Place, diffusers_name, kohya_name, lycor
 from trainer.plan.adapters.tensorfile import Stored
 
 from .stream import DTYPES, Writer, hashed, read
-from .updates import refuse
+from .updates import refuse, scale_of
 from .work import Work, output, stoppable
 
 ALPHAS = "loratory.alphas"
@@ -96,7 +96,7 @@ def to_diffusers(found: Look) -> tuple[dict[str, Move], dict[str, float]]:
             fix = "resize it to its own rank first: they are then multiplied in"
             raise Problems([Problem("adapter", why, fix, "data")])
         name = diffusers_name(layer.place)
-        scale = layer.alpha / layer.rank if layer.alpha and layer.rank else 1.0
+        scale = scale_of(layer)
         if layer.alpha and scale != 1:
             alphas[name] = layer.alpha
         for role in ("down", "up", "dora"):

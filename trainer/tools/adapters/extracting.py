@@ -34,7 +34,7 @@ def _work(work: Work) -> Done:
         if (layer.part == "unet" or task.text_encoder) and (task.conv_rank or not layer.residual)
     ]
     path = output(task, task.tuned, "extracted")
-    device, dtype = work.device(), DTYPES[FORMATS[task.precision]]
+    device = work.device()
     ranks: dict[str, int] = {}
     wide, same, missing = set(), 0, []
     with Spool(path) as spool:
@@ -44,15 +44,11 @@ def _work(work: Work) -> Done:
             if pair is None:
                 missing.append(layer.key)
                 continue
-            difference = _difference(base, tuned, pair).to(device)
-            if float(difference.abs().max()) <= task.min_diff:
+            rank, convolution = _put_extracted(spool, layer.key, _difference(base, tuned, pair).to(device), task)
+            if not rank:
                 same += 1
                 continue
-            kernel = tuple(difference.shape[2:])
-            convolution = max(kernel, default=1) > 1
-            up, down = of_matrix(difference.flatten(1)).cut(task.conv_rank if convolution else task.rank)
-            put(spool, layer.key, up, down, kernel, dtype)
-            ranks[layer.key] = up.shape[1]
+            ranks[layer.key] = rank
             wide |= {layer.key} if convolution else set()
         if not ranks:
             why = f"no layer of {tuned.path.name} differs by more than {task.min_diff:g}"
@@ -67,6 +63,18 @@ def _work(work: Work) -> Done:
 
 
 work = stoppable(_work)
+
+
+def _put_extracted(spool: Spool, key: str, difference: Tensor, task: Extract) -> tuple[int, bool]:
+    """Write a layer; its rank (0: it does not differ, nothing is written), and whether it is a wide convolution."""
+    low, high = difference.aminmax()
+    if max(-float(low), float(high)) <= task.min_diff:
+        return 0, False
+    kernel = tuple(difference.shape[2:])
+    convolution = max(kernel, default=1) > 1
+    up, down = of_matrix(difference.flatten(1)).cut(task.conv_rank if convolution else task.rank)
+    put(spool, key, up, down, kernel, DTYPES[FORMATS[task.precision]])
+    return up.shape[1], convolution
 
 
 def _family(task: Extract) -> Family:

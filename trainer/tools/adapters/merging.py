@@ -43,10 +43,8 @@ def _work(work: Work) -> Done:
         for number, (key, parts) in enumerate(pieces.items()):
             work.at("merging layers", number, len(pieces))
             most = (task.conv_rank or task.rank) if any(layer.wide for _, layer, _ in parts) else task.rank
-            up, down, kernel = _merged(parts, most, device)
-            ranks[key] = up.shape[1]
+            ranks[key], kernel = _put_merged(spool, key, parts, most, device, dtype)
             wide |= {key} if max(kernel, default=1) > 1 else set()
-            put(spool, key, up, down, kernel, dtype)
         made = {"merged": [[mark(one), weight] for one, weight in zip(looks, weights)], "rank": task.rank}
         size = spool.write(metadata_of(looks, ranks, wide, made, path))
     exact = "exactly, ranks side by side" if not task.rank else f"to rank {task.rank}"
@@ -110,23 +108,18 @@ def format_of(looks: Sequence[Look], precision: str) -> torch.dtype:
     return DTYPES[next((name for name in FLOATS if name in there), "F32")]
 
 
+def _put_merged(
+    spool: Spool, key: str, parts: Sequence[Piece], most: int, device: torch.device, dtype: torch.dtype
+) -> tuple[int, tuple[int, ...]]:
+    """Write the sum of a layer's parts; its rank and kernel. Nothing of it is left in memory."""
+    up, down, kernel = _merged(parts, most, device)
+    put(spool, key, up, down, kernel, dtype)
+    return up.shape[1], kernel
+
+
 def _merged(parts: Sequence[Piece], most: int, device: torch.device) -> tuple[Tensor, Tensor, tuple[int, ...]]:
     """Up [O, R], down [R, I x area] and the kernel of the sum of a layer's parts, at rank `most` or exact for 0."""
-    ups, downs = [], []
-    kernel: tuple[int, ...] = ()
-    rest: Tensor | None = None
-    for one, layer, weight in parts:
-        if layer.kind in OF_LORA:
-            values = values_of(one, layer, device)
-            up, down = factors(layer, values)
-            ups.append(up if weight == 1 else up * weight)
-            downs.append(down)
-            kernel = kernel_of(values)
-        else:
-            shape = shape_of(one, layer)
-            update = update_of(one, layer, torch.empty(shape, device=device)) * weight
-            rest = update.flatten(1) if rest is None else rest + update.flatten(1)
-            kernel = tuple(shape[2:]) or kernel
+    ups, downs, rest, kernel = _parts(parts, device)
     sizes = {(up.shape[0], down.shape[1]) for up, down in zip(ups, downs)} | (
         {tuple(rest.shape)} if rest is not None else set()
     )
@@ -134,12 +127,42 @@ def _merged(parts: Sequence[Piece], most: int, device: torch.device) -> tuple[Te
         why = f"{parts[0][1].name} has different sizes in these files: {sorted(sizes)}"
         raise Problems([Problem("adapters", why, "merge adapters of one base model", "data")])
     if rest is not None:
-        whole = rest + sum((up @ down for up, down in zip(ups, downs)), torch.zeros_like(rest))
-        return *of_matrix(whole).cut(most), kernel
-    up, down = torch.cat(ups, dim=1), torch.cat(downs)
-    if most and most < up.shape[1]:
-        up, down = of_product(up, down).cut(most)
-    return up, down, kernel
+        for up, down in zip(ups, downs):
+            rest.addmm_(up, down)
+        return *of_matrix(rest).cut(most), kernel
+    if most and most < sum(up.shape[1] for up in ups):
+        return *of_product(_joined(ups, 1), _joined(downs, 0)).cut(most), kernel
+    return _joined(ups, 1), _joined(downs, 0), kernel
+
+
+def _joined(halves: list[Tensor], side: int) -> Tensor:
+    """All of them side by side; the list is emptied, so that none is kept twice."""
+    whole = torch.cat(halves, dim=side)
+    halves.clear()
+    return whole
+
+
+def _parts(
+    parts: Sequence[Piece], device: torch.device
+) -> tuple[list[Tensor], list[Tensor], Tensor | None, tuple[int, ...]]:
+    """Ups and downs of a layer's LoRAs at their weights, the sum of all other updates [O, I x area], and the kernel."""
+    ups, downs = [], []
+    kernel: tuple[int, ...] = ()
+    rest: Tensor | None = None
+    for one, layer, weight in parts:
+        if layer.kind in OF_LORA:
+            values = values_of(one, layer, device)
+            up, down = factors(layer, values)
+            ups.append(up.mul_(weight))
+            downs.append(down)
+            kernel = kernel_of(values)
+        else:
+            shape = shape_of(one, layer)
+            update = update_of(one, layer, torch.empty(shape, device=device)).mul_(weight).flatten(1)
+            rest = update if rest is None else rest.add_(update)
+            kernel = tuple(shape[2:]) or kernel
+            del update
+    return ups, downs, rest, kernel
 
 
 def put(spool: Spool, key: str, up: Tensor, down: Tensor, kernel: tuple[int, ...], dtype: torch.dtype) -> None:

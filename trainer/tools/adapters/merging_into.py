@@ -20,7 +20,7 @@ from trainer.plan.adapters.tensorfile import Stored
 
 from .merging import read_all, same_base, weights_of
 from .stream import DTYPES, FLOATS, FORMATS, Checkpoint, Writer
-from .updates import KINDS, refuse, update_of
+from .updates import FIXED, KINDS, refuse, update_of
 from .work import Work, output, stoppable
 
 
@@ -126,8 +126,7 @@ class _Merge:
                 self._done += 1
                 full = f"{part}.{name}" if part else name
                 if full in self._changes:
-                    merged = self._merged(full, device)
-                    writer.put(name, merged.to(DTYPES[announced[name].dtype]))
+                    writer.put(name, self._merged(full, device).to(DTYPES[announced[name].dtype]))
                 elif announced[name].dtype == stored.dtype:
                     writer.copy(source, name, name)
                 else:
@@ -141,12 +140,14 @@ class _Merge:
     def _merged(self, name: str, device: torch.device) -> Tensor:
         """The tensor with all updates, each of the weight as it is before any of them: order does not matter."""
         weight = self._model.read(name).to(device, torch.float32)
-        before = weight.clone() if len(self._changes[name]) > 1 else weight
-        for change in self._changes[name]:
+        changes = self._changes[name]
+        before = weight.clone() if any(change.layer.kind not in FIXED for change in changes[1:]) else weight
+        for change in changes:
             third = weight.shape[0] // 3
             rows = slice(None) if change.third is None else slice(change.third * third, (change.third + 1) * third)
             update = update_of(change.look, change.layer, _checked(before[rows], change))
-            weight[rows] += update * change.strength
+            weight[rows] += update.mul_(change.strength)
+            del update
         return weight
 
 

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections import Counter
 from typing import cast
 
+import torch
+from torch import Tensor
+
 from trainer.contract.adapter_tasks import Resize, Result
 from trainer.contract.problems import Problem, Problems
 from trainer.contract.tasks import Done
 from trainer.plan.adapters.facts import size_of
-from trainer.plan.adapters.look import look
+from trainer.plan.adapters.look import Layer, Look, look
 
 from .describing import mark, metadata_of
-from .low_rank import of_product, rank_kept
+from .low_rank import Singular, of_product, rank_kept
 from .merging import format_of, put
 from .stream import Spool, read
 from .updates import factors, kernel_of, refuse, values_of
@@ -31,18 +34,9 @@ def _work(work: Work) -> Done:
     with Spool(path) as spool:
         for number, layer in enumerate(found.layers):
             work.at("resizing layers", number, len(found.layers))
-            values = values_of(found, layer, device)
-            singular = of_product(*factors(layer, values))
-            most = (task.conv_rank or task.rank) if layer.wide else task.rank
-            rank = rank_kept(singular.values_R, task.method, task.amount, most)
-            up, down = singular.cut(rank)
-            put(spool, layer.name, up, down, kernel_of(values), dtype)
-            if "dora" in layer.tensors:
-                name = layer.tensors["dora"]
-                spool.put(name, read(found.file, name))
-            squares = singular.values_R.double().square()
+            squares, rank = _resized(found, layer, task, device, dtype, spool)
             kept, whole = kept + float(squares[:rank].sum()), whole + float(squares.sum())
-            ranks[layer.name] = up.shape[1]
+            ranks[layer.name] = rank
             wide |= {layer.name} if layer.wide else set()
         made = {"resized": [mark(found), task.method, task.rank if task.method == "rank" else task.amount]}
         size = spool.write(metadata_of([found], ranks, wide, made, path))
@@ -58,6 +52,27 @@ def _work(work: Work) -> Done:
 
 
 work = stoppable(_work)
+
+
+def _resized(
+    found: Look, layer: Layer, task: Resize, device: torch.device, dtype: torch.dtype, spool: Spool
+) -> tuple[Tensor, int]:
+    """Write a layer at its new rank; the squares of its singular values, and that rank."""
+    singular, kernel = _singular(found, layer, device)
+    most = (task.conv_rank or task.rank) if layer.wide else task.rank
+    rank = rank_kept(singular.values_R, task.method, task.amount, most)
+    up, down = singular.cut(rank)
+    put(spool, layer.name, up, down, kernel, dtype)
+    if "dora" in layer.tensors:
+        name = layer.tensors["dora"]
+        spool.put(name, read(found.file, name))
+    return singular.values_R.double().square(), up.shape[1]
+
+
+def _singular(found: Look, layer: Layer, device: torch.device) -> tuple[Singular, tuple[int, ...]]:
+    """A layer's singular values and its kernel; its own tensors are let go."""
+    values = values_of(found, layer, device)
+    return of_product(*factors(layer, values)), kernel_of(values)
 
 
 def _check(task: Resize) -> None:

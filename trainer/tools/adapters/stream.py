@@ -36,7 +36,7 @@ FORMATS = {"float": "F32", "fp16": "F16", "bf16": "BF16"}
 FLOATS = ("F64", "F32", "BF16", "F16", "F8_E4M3", "F8_E5M2")
 """Widest first."""
 
-BLOCK = 1 << 22
+BLOCK = 1 << 20
 _HASHES = {"sshs_model_hash": "0" * 64, "sshs_legacy_hash": "0" * 8}
 _LEGACY = 0x100000, 0x10000
 """Kohya's old hash is of 64 KiB at 1 MiB into a file that has `ss_` metadata only."""

@@ -1,5 +1,7 @@
 """What a layer of an adapter file does to a weight: its tensors, read one layer at a time, given to the formulas of
-`networks.updates`, which training and drawing use too. Legend: O outputs, I inputs, R rank.
+`networks.updates`, which training and drawing use too. LoRA's alone stands here once more, as `factors`: norms, sums
+and singular values are found from two thin matrices, and multiplied out they would take a whole weight's memory.
+Legend: O outputs, I inputs, R rank.
 """
 
 from __future__ import annotations
@@ -32,14 +34,14 @@ def scale_of(layer: Layer) -> float:
 
 
 def factors(layer: Layer, values: Values) -> tuple[Tensor, Tensor]:
-    """A LoRA's update as up [O, R] @ down [R, I x area], alpha multiplied into up; a middle tensor is folded into down,
-    which keeps the rank."""
+    """A LoRA's update as up [O, R] @ down [R, I x area], alpha multiplied into up, in place; a middle tensor is folded
+    into down, which keeps the rank."""
     up, down = values["up"], values["down"]
     if "mid" in values:
         down = torch.einsum("srkl,ri->sikl", values["mid"], down.flatten(1))
     scale = scale_of(layer)
     up = up.flatten(1)
-    return up if scale == 1 else up * scale, down.flatten(1)
+    return up if scale == 1 else up.mul_(scale), down.flatten(1)
 
 
 def kernel_of(values: Values) -> tuple[int, ...]:
@@ -55,6 +57,9 @@ KINDS = (
 
 ADDED = ("LoRA", "LoCon", "LoHa", "LoKr", "full difference")
 """Kinds whose update is the same for every base weight, so that it can be added up without one."""
+
+FIXED = (*ADDED, "norm")
+"""Kinds whose update does not depend on the base weight's values."""
 
 OF_LORA = ("LoRA", "LoCon")
 
@@ -74,7 +79,7 @@ def update_of(look: Look, layer: Layer, weight: Tensor) -> Tensor:
     if "dora" in values and values["dora"].dim() < weight.dim():
         values["dora"] = values["dora"].reshape(*values["dora"].shape, *[1] * (weight.dim() - values["dora"].dim()))
     made = updates.update_of({_ENDS.get(role, role): value for role, value in values.items()}, weight)
-    return made if factor == 1 else made * factor
+    return made if factor == 1 else made.mul_(factor)
 
 
 def refuse(look: Look, can: tuple[str, ...], what: str, fix: str = "") -> None:
