@@ -2,12 +2,13 @@
 
     python -m benchmarks.tools_memory [--only NAME ...] [--out benchmarks/results/tools_memory.json]
 
-Three sets of made files: 40 and 400 layers of one size, where the peak may grow by what the header says of them only,
-and 2 layers so large that what is held of each is told from what every run takes. Each case is a process of its own,
-Linux only. Measured is the peak of its resident memory (`VmHWM`, set back through `clear_refs` right before the work)
-less what was resident then, after a first run on tiny files and `malloc_trim`: the system's own count, no sample of it.
-glibc is told to hand back what is freed, so that the peak is what tools hold; by itself it may keep freed blocks of up
-to 32 MB for the next. Pages of mapped files would count too; the tools map none.
+Three sets of made files: 40 and 400 layers of one size, where the peak grows by their names and places only (at most
+13 kB a layer, of all files of a tool together), and 2 layers so large that what is held of each is told from what every
+run takes. Each case is a process of its own, Linux only. Measured is the peak of its resident memory (`VmHWM`, set back
+through `clear_refs` right before the work) less what was resident then, after a first run on tiny files and
+`malloc_trim`: the system's own count, no sample of it. glibc is told to hand back what is freed, so that the peak is
+what tools hold; by itself it may keep freed blocks of up to 32 MB for the next. Pages of mapped files would count too;
+the tools map none.
 
 Bound: 2 x the largest tensor pair + 16 MB (blocks of 1 MiB that are copied, headers, the libraries' workspace).
 The pair is in float32, in which all tools compute: down and up of a layer; of all files together where adapters are
