@@ -5,75 +5,29 @@ A name in a preset is looked up here and nowhere else; nothing is ever imported 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+from .catalog_optimizers import OPTIMIZERS
+from .catalog_rows import Argument, Entry, Network, Optimizer, Sampler
 
-
-@dataclass(frozen=True)
-class Entry:
-    """A row: the name that users choose, where its code stands, and what is said of it."""
-
-    name: str
-    target: str
-    help: str
-
-
-@dataclass(frozen=True)
-class Optimizer(Entry):
-    """`low`-`high`: usual learning rates for a LoRA, `rate` the one to start at; `warmup` the usual warmup in percent
-    of steps; `state_bytes` per trained value at rank 16; `decay` the name of its weight-decay argument, "" if it has
-    none; `fixed` arguments that are always passed; `eval_mode` for optimizers that keep other weights for use than for
-    training; `finds_rate` for those whose learning rate only multiplies a rate of their own, one for all groups;
-    `waits` for those whose step waits for the device by itself."""
-
-    low: float = 5e-5
-    high: float = 5e-4
-    rate: float = 1e-4
-    warmup: float = 5.0
-    state_bytes: float = 8.0
-    decay: str = "weight_decay"
-    fixed: dict[str, Any] = field(default_factory=dict)
-    eval_mode: bool = False
-    finds_rate: bool = False
-    waits: bool = False
-
-
-@dataclass(frozen=True)
-class Argument:
-    """A further argument of a network type: its kind (bool, int or float), bounds, and what it does."""
-
-    kind: type
-    help: str
-    low: float = 0.0
-    high: float = 1e6
-
-
-@dataclass(frozen=True)
-class Network(Entry):
-    """`algo`: what LyCORIS calls it. `ranked`: has ranks; `scaled`: its update is multiplied by alpha / rank; `dora`:
-    can be trained as DoRA; `normed`: its update can be scaled down to a norm; `paired`: has matrices that start at zero
-    beside others that do not, as LoRA+ wants; `diffusers`: diffusers reads it; `tells_rank`: a file's shapes tell the
-    rank of each layer."""
-
-    algo: str = ""
-    ranked: bool = True
-    scaled: bool = True
-    dora: bool = False
-    normed: bool = True
-    paired: bool = True
-    diffusers: bool = False
-    tells_rank: bool = True
-    arguments: dict[str, Argument] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Sampler(Entry):
-    """Its name in A1111's web UI and in ComfyUI, "" where it is not to be had; whether it can begin at pure noise."""
-
-    a1111: str = ""
-    comfyui: str = ""
-    zero_snr: bool = True
-
+__all__ = [
+    "FAMILIES",
+    "LOSSES",
+    "NETWORKS",
+    "OPTIMIZERS",
+    "SAMPLERS",
+    "SCHEDULES",
+    "SINKS",
+    "TABLES",
+    "TOOLS",
+    "Argument",
+    "Entry",
+    "Network",
+    "Optimizer",
+    "Sampler",
+    "find",
+    "names",
+    "network",
+    "optimizer",
+]
 
 FAMILIES: tuple[Entry, ...] = (
     Entry(
@@ -179,122 +133,6 @@ NETWORKS: tuple[Network, ...] = (
         paired=False,
         tells_rank=False,
         arguments=_ROTATION,
-    ),
-)
-
-OPTIMIZERS: tuple[Optimizer, ...] = (
-    Optimizer(
-        "AdamW",
-        "torch.optim:AdamW",
-        "The safe default: steps scaled by recent gradient size, decay kept apart.",
-        fixed={"fused": True},
-    ),
-    Optimizer(
-        "AdamW8bit",
-        "bitsandbytes.optim:AdamW8bit",
-        "AdamW with its two running averages in 8 bits; for a LoRA that saves little, and can be slower.",
-        state_bytes=2.0,
-        waits=True,
-    ),
-    Optimizer(
-        "PagedAdamW8bit",
-        "bitsandbytes.optim:PagedAdamW8bit",
-        "AdamW8bit whose averages move to main memory when the card is full.",
-        state_bytes=2.0,
-        waits=True,
-    ),
-    Optimizer(
-        "Adam",
-        "torch.optim:Adam",
-        "AdamW's ancestor: weight decay is added to the gradient and scaled with it.",
-        fixed={"fused": True},
-    ),
-    Optimizer(
-        "SGD",
-        "torch.optim:SGD",
-        "Plain gradient steps without per-weight scaling: a LoRA needs a rate larger by orders of magnitude and there "
-        "is no agreed value. For learning and comparison.",
-        low=1e-2,
-        high=10.0,
-        rate=1e-1,
-        state_bytes=4.0,
-        fixed={"momentum": 0.9, "fused": True},
-    ),
-    Optimizer(
-        "Adagrad",
-        "torch.optim:Adagrad",
-        "Its steps only ever shrink, since all past gradients are summed: it starts high and later stands still. "
-        "Rarely used for a LoRA.",
-        low=1e-3,
-        high=1e-2,
-        rate=5e-3,
-        state_bytes=4.0,
-    ),
-    Optimizer(
-        "Lion",
-        "pytorch_optimizer:Lion",
-        "Steps of equal size in the direction of the averaged gradient's sign; wants 3-10 times less than AdamW.",
-        low=1e-5,
-        high=1e-4,
-        rate=3e-5,
-        state_bytes=4.0,
-    ),
-    Optimizer(
-        "Lion8bit",
-        "bitsandbytes.optim:Lion8bit",
-        "Lion with its running average in 8 bits.",
-        low=1e-5,
-        high=1e-4,
-        rate=3e-5,
-        state_bytes=1.0,
-        waits=True,
-    ),
-    Optimizer(
-        "Adafactor",
-        "pytorch_optimizer:AdaFactor",
-        "Keeps row and column sums instead of full averages; here with a fixed rate, as AdamW.",
-        state_bytes=0.3,
-        fixed={"relative_step": False, "scale_parameter": False, "warmup_init": False, "betas": (None, 0.999)},
-    ),
-    Optimizer(
-        "Prodigy",
-        "pytorch_optimizer:Prodigy",
-        "Estimates the rate itself; the learning rate is a multiplier, 1. Use constant or cosine without warmup.",
-        low=0.5,
-        high=2.0,
-        rate=1.0,
-        warmup=0.0,
-        state_bytes=16.0,
-        finds_rate=True,
-        waits=True,
-    ),
-    Optimizer(
-        "DAdaptAdam",
-        "pytorch_optimizer:DAdaptAdam",
-        "Prodigy's forerunner: estimates the rate itself, more slowly; the learning rate is a multiplier, 1.",
-        low=0.5,
-        high=2.0,
-        rate=1.0,
-        warmup=0.0,
-        state_bytes=12.0,
-        finds_rate=True,
-        waits=True,
-    ),
-    Optimizer(
-        "CAME",
-        "pytorch_optimizer:CAME",
-        "Adafactor with a confidence that damps unsteady updates. Its averages start at zero uncorrected, so its first "
-        "steps are large: keep the warmup.",
-        state_bytes=4.5,
-    ),
-    Optimizer(
-        "ScheduleFreeAdamW",
-        "pytorch_optimizer:ScheduleFreeAdamW",
-        "Averages its own path instead of following a schedule: use it with the constant schedule.",
-        low=1e-4,
-        high=2e-3,
-        rate=5e-4,
-        eval_mode=True,
     ),
 )
 
