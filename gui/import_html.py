@@ -29,7 +29,9 @@ def report(imported: Imported) -> str:
     """What became of every key: counts, and a table that can be filtered; "" for a file of our own."""
     if not imported.keys:
         return ""
-    head = text.paragraph(f"{imported.kind or 'Settings'}: {importing.counts_in_words(imported)}.")
+    counts = ", ".join(f"<span>{escape(part)}</span>" for part in importing.counts(imported))
+    kind = f"<span>{escape(imported.kind or 'Settings')}</span>: <span>{len(imported.keys)} keys</span>"
+    head = f'<p class="quiet">{kind}: {counts}.</p>'
     body = "".join(_key(key) for key in importing.ordered(imported.keys))
     return (
         f'<section class="fates">{head}{_filters(imported)}<div class="scroll" tabindex="0" role="region" '

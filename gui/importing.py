@@ -79,8 +79,12 @@ def count(imported: Imported, fate: str) -> int:
 
 def counts_in_words(imported: Imported) -> str:
     """How many keys met which fate, in a sentence."""
-    parts = [f"{found} {WORDS[fate]}" for fate in WORDS if (found := count(imported, fate))]
-    return f"{len(imported.keys)} keys: {', '.join(parts)}"
+    return f"{len(imported.keys)} keys: {', '.join(counts(imported))}"
+
+
+def counts(imported: Imported) -> list[str]:
+    """How many keys met each fate, those that any met."""
+    return [f"{found} {WORDS[fate]}" for fate in WORDS if (found := count(imported, fate))]
 
 
 def ordered(keys: Sequence[KeyReport]) -> list[KeyReport]:

@@ -155,7 +155,7 @@ def _file(found: Result, run_id: str, tool: Tool | None) -> str:
     return f'{line}<div class="row tool-moves">{buttons}</div>' if buttons else line
 
 
-_OURS = ("Base model", "DoRA's sizes", "Kind", "Layers", "Login", "Merged", "Size", "Where it is made")
+_OURS = ("Alpha", "Base model", "DoRA's sizes", "Kind", "Layers", "Login", "Merged", "Rank", "Size", "Where it is made")
 """Facts whose value is said by us; the others' are numbers, or somebody's own words."""
 
 

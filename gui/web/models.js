@@ -234,12 +234,12 @@
     if (!host) return;
     let node = host.querySelector(":scope > .model-says");
     if (!node) {
-      node = own(make("div"));
+      node = make("div");
       node.setAttribute("role", "status");
       host.append(node);
     }
     node.className = `note model-says ${kind}`;
-    if (node.textContent !== text) node.textContent = text;
+    if (node.said !== text) { node.said = text; node.textContent = text; }  // what stands there may be translated
   }
 
   function modelSays(json) {

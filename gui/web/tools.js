@@ -25,7 +25,7 @@
     box.replaceChildren();
     if (told.wrong) { const said = make("p", told.wrong); said.className = "bad"; box.append(said); return; }
     if (!told.line) return;
-    if (!whole) { const line = make("p", told.line); line.className = "good"; line.translate = false; box.append(line); return; }
+    if (!whole) { const line = make("p", told.line); line.className = "good"; box.append(line); return; }
     const table = make("table");
     table.className = "plain";
     for (const [name, text] of told.facts) {
