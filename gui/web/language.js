@@ -32,10 +32,22 @@
     patterns.sort((one, other) => other.weight - one.weight);  // the most said first
   }
 
+  /* "what is wrong – what to do": each for itself, or a pattern that ends in {1} would take both. null where a side is
+     not known. */
+  function inSides(text, ours, depth) {
+    const mark = [" – ", " - "].find((each) => text.includes(each));
+    if (!mark || depth > 2) return null;
+    const [why, fix] = [text.slice(0, text.indexOf(mark)), text.slice(text.indexOf(mark) + mark.length)];
+    const told = [why, fix].map((side) => inOurs(side, ours, depth));
+    return told.includes(null) ? null : told.join(mark);
+  }
+
   /* What a text is in the language of now; null where the dictionary has nothing for it. */
   function inOurs(text, ours, depth = 0) {
     const whole = words.get(text);
     if (whole !== undefined) return whole;
+    const sides = inSides(text, ours, depth);
+    if (sides !== null) return sides;
     for (const { form, order, text: to, head, tail, quoted, weak } of patterns) {
       if (!text.startsWith(head) || !text.endsWith(tail)) continue;
       const found = form.exec(text);
