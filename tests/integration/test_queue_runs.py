@@ -15,7 +15,7 @@ import pytest
 import stand_in
 from whole_runs import DEMO, SMALL, of_kind, wait_until
 
-from gui.queue import waiting
+from gui.queue import waiting, worker
 from trainer.contract import preset as presets
 from trainer.contract.events import Resumed, StepDone
 from trainer.contract.rundir import RunDir, find_runs
@@ -72,8 +72,8 @@ def test_the_terminal_and_the_worker_may_go_the_queue_goes_on(tmp_path: Path) ->
     said, _ = first.communicate(timeout=20)
     assert first.returncode == 130 and "Nobody follows the queue here any more; it goes on" in said, said
     assert "[1/3] a-slow: started" in said and "--queue" in said
-    worker = worker_of(runs)
-    os.kill(worker, signal.SIGKILL)
+    pid = worker_of(runs)
+    os.kill(pid, signal.SIGKILL)
     wait_until(lambda: not worker.lives(runs))
     trainer = run.read_state().pid
     assert run.current_state().state == "running", "it knows nothing of the worker"
