@@ -20,15 +20,16 @@ import time
 from pathlib import Path
 
 import psutil
-from playwright.sync_api import sync_playwright
-from served import serve
-
-from gui.runs.watch import last_step
-from trainer.contract.rundir import RunDir
-from trainer.testing import BROWSERS
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "browser")]
+
+from playwright.sync_api import sync_playwright  # noqa: E402
+from served import serve  # noqa: E402
+
+from gui.runs.watch import last_step  # noqa: E402
+from trainer.contract.rundir import RunDir  # noqa: E402
+from trainer.testing import BROWSERS  # noqa: E402
 
 TABS = 10
 
