@@ -15,6 +15,10 @@ from trainer.report.words import escape
 SHOWN_ROUNDS = 12
 """Rounds of samples that are open; the ones between them and the first are folded away."""
 
+MOST_FOLDED = 100
+"""Rounds that are folded away, evenly spread where there are more: a page that is told all of thousands again at each
+new one grows slow."""
+
 NONE = '<p class="quiet">No samples yet. What is drawn, and how often, is set in the Sampling group of the form.</p>'
 
 
@@ -31,12 +35,22 @@ def samples(run: RunDir, view: RunView) -> str:
     first = newest[: SHOWN_ROUNDS - 1] if between else newest
     shown = "".join(_round(run, event) for event in first)
     if between:
-        folded = fold("rounds", f"{len(between)} earlier rounds", "".join(_round(run, event) for event in between))
+        told = f"{len(between)} earlier rounds"
+        if len(between) > MOST_FOLDED:
+            told += f", {MOST_FOLDED} of them here (all lie in the run's folder, in samples/)"
+        folded = fold("rounds", told, "".join(_round(run, event) for event in _spread(between)))
         shown += folded + _round(run, newest[-1])
     head = _prompts(prompts) if kind == "by-prompt" else ""
     if newest:
         shown = f'<div class="rounds {kind}" style="--prompts:{max(1, len(prompts))}">{head}{shown}</div>'
     return asked + shown
+
+
+def _spread(rounds: Sequence[Sampled]) -> Sequence[Sampled]:
+    """The first, the last and as many between as may be shown, evenly."""
+    if len(rounds) <= MOST_FOLDED:
+        return rounds
+    return [rounds[round(place * (len(rounds) - 1) / (MOST_FOLDED - 1))] for place in range(MOST_FOLDED)]
 
 
 def _prompts(prompts: Sequence[str]) -> str:
@@ -61,7 +75,7 @@ def _asked(run: RunDir, events: Sequence[Sampled]) -> str:
         return ""
     shown = "".join(
         _sample(run, one, f"asked for at step {event.step}", named=True)
-        for event in reversed(events)
+        for event in _spread(events[::-1])
         for one in pictures.pictures(event)
     )
     return f'<section class="asked"><h4>Prompts of your own</h4><div class="pictures">{shown}</div></section>'
