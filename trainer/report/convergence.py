@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import statistics
+from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -34,10 +35,14 @@ def convergence(steps: Sequence[float], losses: Sequence[float], rates: Mapping[
     """One sentence about a curve that has become flat within its scatter, and why; "" while it falls, or is too short.
 
     `rates`: by group, as pairs (step, applied rate)."""
-    pairs = [(step, math.log(loss)) for step, loss in zip(steps, losses) if math.isfinite(loss) and loss > 0]
-    if len(pairs) < FEWEST:
+    places, levels = array("d"), array("d")  # a hundred thousand pairs of Python's own would take 12 MB each time
+    for step, loss in zip(steps, losses):
+        if math.isfinite(loss) and loss > 0:
+            places.append(step)
+            levels.append(math.log(loss))
+    if len(places) < FEWEST:
         return ""
-    pieces = _pieces(pairs)
+    pieces = _pieces(places, levels)
     at = _flat_from(pieces)
     if at is None:
         return ""
@@ -54,13 +59,13 @@ def convergence(steps: Sequence[float], losses: Sequence[float], rates: Mapping[
     return f"{head}, and was so before the rate fell below {DECAYED:.0%} of its peak at step {round(low)}."
 
 
-def _pieces(pairs: Sequence[tuple[float, float]]) -> list[_Piece]:
-    edges = [round(i * len(pairs) / PIECES) for i in range(PIECES + 1)]
+def _pieces(places: Sequence[float], levels: Sequence[float]) -> list[_Piece]:
+    edges = [round(i * len(places) / PIECES) for i in range(PIECES + 1)]
     pieces = []
     for a, b in itertools.pairwise(edges):
-        values = [value for _, value in pairs[a:b]]
+        values = levels[a:b]
         error = statistics.stdev(values) / math.sqrt(len(values)) if len(values) > 1 else math.inf
-        pieces.append(_Piece(pairs[a][0], pairs[(a + b) // 2][0], statistics.fmean(values), error))
+        pieces.append(_Piece(places[a], places[(a + b) // 2], statistics.fmean(values), error))
     return pieces
 
 

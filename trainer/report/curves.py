@@ -10,8 +10,10 @@ from collections.abc import Sequence
 Points = list[tuple[float, float]]
 
 
-def finite(steps: Sequence[float], values: Sequence[float]) -> tuple[list[float], list[float]]:
-    """The pairs whose value is a number."""
+def finite(steps: Sequence[float], values: Sequence[float]) -> tuple[Sequence[float], Sequence[float]]:
+    """The pairs whose value is a number; as a rule all of them, and then no copy is made of a hundred thousand."""
+    if len(steps) == len(values) and all(map(math.isfinite, values)):
+        return steps, values
     kept = [(step, value) for step, value in zip(steps, values) if math.isfinite(value)]
     return [step for step, _ in kept], [value for _, value in kept]
 
@@ -22,7 +24,9 @@ def slices(length: int, pieces: int) -> list[tuple[int, int]]:
     return [(a, b) for a, b in itertools.pairwise(edges) if b > a]
 
 
-def cut(steps: Sequence[float], values: Sequence[float], low: float, high: float) -> tuple[list[float], list[float]]:
+def cut(
+    steps: Sequence[float], values: Sequence[float], low: float, high: float
+) -> tuple[Sequence[float], Sequence[float]]:
     """The pairs whose step lies between two; steps rise."""
     start, end = bisect_left(steps, low), bisect_right(steps, high)
     return finite(steps[start:end], values[start:end])

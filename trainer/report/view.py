@@ -274,7 +274,9 @@ class Curve:
             self.values.append(value)
 
 
-def _within(steps: Sequence[float], values: Sequence[float], window: Window | None) -> tuple[list[float], list[float]]:
+def _within(
+    steps: Sequence[float], values: Sequence[float], window: Window | None
+) -> tuple[Sequence[float], Sequence[float]]:
     return curves.cut(steps, values, *window) if window else curves.finite(steps, values)
 
 
