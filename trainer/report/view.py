@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import heapq
 import math
 import statistics
 from array import array
-from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
@@ -211,12 +211,12 @@ class RunView:
         """The loss that 99.5 % of the steps stay below, how many lie above it, and of how many."""
 
         def make() -> tuple[float, int, int]:
-            values = sorted(_within(self.steps, self.losses, window)[1])
+            values = _within(self.steps, self.losses, window)[1]
             if not values:
                 return math.inf, 0, 0
-            at = min(len(values) - 1, math.ceil(0.995 * len(values)))
-            top = 1.02 * values[at]
-            return top, len(values) - bisect_right(values, top), len(values)
+            rarest = len(values) - min(len(values) - 1, math.ceil(0.995 * len(values)))
+            top = 1.02 * heapq.nlargest(rarest, values)[-1]
+            return top, sum(value > top for value in values), len(values)
 
         return self.kept(f"ordinary{window or ''}", _grown(len(self.steps)), make)
 
