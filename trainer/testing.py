@@ -18,9 +18,7 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stab
 
 BROWSER = ("tests/browser",)
 TRAINING = ("tests/gpu", "tests/integration")
-LONGEST = "tests/integration/test_demo_learns.py"
-"""Tests that open the page in a browser, those that train, and of these the file that trains the demo to its end; the
-others are of functions and files."""
+"""Tests that open the page in a browser, and those that train; the others are of functions and files."""
 
 
 def checks(python: str) -> list[list[str]]:
@@ -34,16 +32,16 @@ def checks(python: str) -> list[list[str]]:
 
 def lanes(python: str, pytest_args: Sequence[str]) -> list[list[list[str]]]:
     """What is run: lanes at the same time, the commands of each in their order. Pages wait for people's clicks and
-    trainers for disks, so that the two share the cores well; the quick checks and tests, and the one long training, go
-    on behind them, at low priority where the system has a word for it; chosen tests run alone."""
+    trainers for disks, so that the two share the cores well; the quick checks and tests go on behind them, at low
+    priority where the system has a word for it; chosen tests run alone."""
     pytest = [python, "-m", "pytest"]
     if pytest_args:
         return [[*checks(python), [*pytest, *pytest_args]]]
-    quick = [*pytest, "tests", *(f"--ignore={folder}" for folder in (*BROWSER, *TRAINING))]
+    behind = [*checks(python), [*pytest, "tests", *(f"--ignore={folder}" for folder in (*BROWSER, *TRAINING))]]
     nice = [found] if (found := shutil.which("nice")) else []
     slowest = ("--durations=40", "--durations-min=3")
-    behind = [[*nice, *command] for command in (*checks(python), quick, [*pytest, LONGEST, *slowest])]
-    return [behind, [[*pytest, *BROWSER, *slowest]], [[*pytest, *TRAINING, f"--ignore={LONGEST}", *slowest]]]
+    long = [[[*pytest, *folders, *slowest]] for folders in (BROWSER, TRAINING)]
+    return [[[*nice, *command] for command in behind], *long]
 
 
 def environment(environ: Mapping[str, str], browser: str | None) -> dict[str, str]:
