@@ -24,6 +24,7 @@ from trainer.report.report import write as write_report
 
 from . import jobs
 from .console import tell
+from .engine import exporting
 from .engine import starting as engine
 from .follow import follow
 
@@ -46,8 +47,7 @@ def _by_another(preset: Preset, options: Namespace) -> RunDir:
     try:
         return engine.start(preset, load_machine(jobs.ROOT), runs=_runs(options), leave_out=options.leave_out)
     except engine.Refused as refused:
-        hint = Problem("--leave-out", "goes on without these", "nothing else changes")
-        raise Problems([*refused.problems, *([hint] if refused.harmless else [])]) from None
+        raise Problems([*refused.problems, *([exporting.GO_ON] if refused.harmless else [])]) from None
 
 
 def check(options: Namespace) -> int:

@@ -43,6 +43,7 @@ examples:
   python launch.py --resume latest                            go on with the newest run, from its last full state
   python launch.py --tool resize my.safetensors --rank 8      a LoRA at another rank
   python launch.py --queue a.toml b.toml folder/              one after the other; a failed one stops nothing
+  python launch.py --queue folder/ --engine sd-scripts        the same, trained by your own sd-scripts
   python launch.py --queue                                    go on with what waits, after a restart say
   python launch.py --help network.rank                        what a setting does
 
@@ -97,7 +98,8 @@ def build_parser() -> argparse.ArgumentParser:
     train.add_argument(
         "--engine",
         choices=ENGINES,
-        help="train with your own sd-scripts instead, which presets/user/machine.toml names (sd_scripts)",
+        help="with --preset or --queue FILE: train with your own sd-scripts instead, which presets/user/machine.toml "
+        "names (sd_scripts)",
     )
     train.add_argument(
         "--leave-out",
@@ -209,9 +211,11 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     if len(actions) > 1:
         parser.error(f"--{actions[0]} and --{actions[1]} cannot be used together")
     if options.preset is None:
-        for name in (*INSTEAD, "engine", "name"):
+        for name in (*INSTEAD, "name"):
             if getattr(options, name) and not (name == "name" and len(options.queue or ()) == 1):
                 parser.error(f"--{name.replace('_', '-')} needs --preset FILE")
+        if options.engine and not options.queue:
+            parser.error("--engine needs --preset FILE or --queue FILE")
         if options.set and options.resume is None and not options.queue:
             parser.error("--set needs --preset FILE, --queue FILE or --resume RUN")
     if options.out and options.import_ is None and options.export is None:

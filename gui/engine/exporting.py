@@ -124,9 +124,13 @@ def write(preset: Preset, folder: Path, leave_out: bool, overwrite: Callable[[Se
     return Written(tuple(told), command(exported, str(config)))
 
 
+GO_ON = Problem("--leave-out", "goes on without these", "nothing else changes")
+"""On a terminal: how to go on without what may be left out."""
+
+
 def hint(harmful: Sequence[Problem], harmless: Sequence[Problem]) -> list[Problem]:
-    """On a terminal: how to go on without what may be left out."""
-    return [] if harmful or not harmless else [Problem("--leave-out", "goes on without these", "nothing else changes")]
+    """`GO_ON` where all may be left out."""
+    return [] if harmful or not harmless else [GO_ON]
 
 
 def command(exported: Exported, config: str) -> str:

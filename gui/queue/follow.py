@@ -13,11 +13,13 @@ from rich.text import Text
 
 from gui import jobs
 from gui.console import Bar, Lines, Pace, Terminal, View, silence, tell
+from gui.engine import checkout, exporting, starting
 from gui.headless import checked, told_on_stderr
 from gui.queue import devices, reboot, waiting, worker
 from gui.queue.waiting import OVER, UNSTARTED, Entry, Queue
 from trainer.contract.events import Reader
 from trainer.contract.interrupts import Interrupts
+from trainer.contract.machine import Machine, load_machine
 from trainer.contract.problems import Problem, Problems
 from trainer.contract.rundir import EXIT_CRASHED, EXIT_DONE, EXIT_STOPPED, RunDir
 from trainer.contract.settings import Preset
@@ -44,7 +46,7 @@ def main(options: Namespace) -> int:
             tell("The queue is held: what is at work goes on, nothing more starts. To go on: python launch.py --queue")
             return EXIT_DONE
         if options.queue:
-            entries = waiting.add(runs, _all_checked(options))
+            entries = waiting.add(runs, _all_checked(options), options.engine or "")
         else:
             queue = waiting.change(runs, lambda queue: waiting.switch(queue, on=True))
             entries = queue.of("running", "paused", "waiting")
@@ -68,19 +70,34 @@ def files_of(names: Sequence[str]) -> Iterator[str]:
 
 
 def _all_checked(options: Namespace) -> list[Preset]:
-    """Every preset, resolved; Problems of all files at once, each with its file's name."""
+    """Every preset, resolved, as it will be trained; Problems of all files at once, each with its file's name, and how
+    to go on where all of them are what `--engine`'s trainer cannot do and may be left out."""
+    machine = load_machine(jobs.ROOT)
     ready: list[Preset] = []
-    problems: list[Problem] = []
+    problems = _without_trainer(options, machine)
+    elsewhere, harmless = bool(options.engine) and not problems, not problems
     for name in files_of(options.queue):
         try:
             preset, _ = checked(Namespace(**{**vars(options), "preset": name}))
-            ready.append(jobs.resolve(preset))
+            preset = jobs.resolve(preset)
+            ready.append(starting.check(preset, machine, options.leave_out)[1] if elsewhere else preset)
         except Problems as error:
             short = Path(name).name
             problems += [Problem(f"{short}: {each.path}", each.why, each.fix, each.kind) for each in error.problems]
+            harmless &= isinstance(error, starting.Refused) and error.harmless
     if problems:
-        raise Problems(problems)
+        raise Problems([*problems, *([exporting.GO_ON] if harmless else [])])
     return ready
+
+
+def _without_trainer(options: Namespace, machine: Machine) -> list[Problem]:
+    """What is missing of the trainer that `--engine` names: it is told once, not for each file."""
+    try:
+        if options.engine:
+            checkout.found(machine)
+    except Problems as error:
+        return list(error.problems)
+    return []
 
 
 class NamedLines(Lines):
@@ -200,7 +217,8 @@ class Follower:
 
     def _words(self, entry: Entry) -> str:
         if entry.state in UNSTARTED:
-            return f"{entry.state}, {devices.words(entry.gpus)}"
+            by = f", trained by {entry.engine}" if entry.engine else ""
+            return f"{entry.state}, {devices.words(entry.gpus)}{by}"
         folder = self._runs / entry.run
         if entry.state == "running":
             return f"started. Run folder: {folder}"
@@ -223,7 +241,8 @@ class Follower:
         if entry.state == "failed":
             return f". The whole story is in {run.console}"
         lora = f". LoRA: {run.path / state.adapter}" if state.adapter else ""
-        again = f'. To go on: python launch.py --resume "{run.path}"' if entry.state == "stopped" else ""
+        goes_on = entry.state == "stopped" and not entry.engine  # no run of another program can go on
+        again = f'. To go on: python launch.py --resume "{run.path}"' if goes_on else ""
         return took + lora + again
 
     def _stuck(self, queue: Queue, left: Sequence[Entry]) -> bool:

@@ -61,12 +61,18 @@ def test_the_queue_takes_files_settings_and_nothing_that_contradicts(capsys):
     assert commandline.parse(["--queue"]).queue == [] and commandline.of_the_queue(commandline.parse(["--queue-hold"]))
     assert commandline.parse([]).queue is None and not commandline.of_the_queue(commandline.parse([]))
     assert commandline.parse(["--queue", "a", "--name", "x"]).name == "x"
+    options = commandline.parse(["--queue", "a", "b", "--engine", "sd-scripts", "--leave-out"])
+    assert (options.queue, options.engine, options.leave_out) == (["a", "b"], "sd-scripts", True)
     for argv, said in (
         (["--queue", "a", "--preset", "b"], "--preset and --queue cannot"),
         (["--queue", "--queue-hold"], "cannot be used together"),
         (["--queue", "a", "b", "--name", "x"], "--name needs --preset FILE"),
         (["--queue", "--set", "network.rank=8"], "--set needs"),
         (["--queue", "a", "--check"], "--check needs --preset FILE"),
+        (["--queue", "--engine", "sd-scripts"], "--engine needs --preset FILE or --queue FILE"),
+        (["--engine", "sd-scripts"], "--engine needs --preset FILE or --queue FILE"),
+        (["--queue-hold", "--engine", "sd-scripts"], "--engine needs"),
+        (["--queue", "a", "--leave-out"], "--leave-out needs --engine or --export"),
     ):
         with pytest.raises(SystemExit) as ended:
             commandline.parse(argv)
