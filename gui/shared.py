@@ -13,11 +13,25 @@ if TYPE_CHECKING:
     from gui.tabs.train import Train
 
 QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "queue": False}
-"""Options of handlers that answer a click or an edit at once."""
+"""Options of handlers that answer a click or an edit at once. Gradio drops such an event while the one before it is
+being answered: a double click is one click."""
+
+SAYS: dict[str, Any] = {**QUIET, "trigger_mode": "multiple"}
+"""Options of handlers whose event tells them something (`gr.EventData`): each is answered. With any other mode Gradio
+(6.31) drops those that come while one is being answered, or gives the first one's data to the last."""
+
+LATEST: dict[str, Any] = {**QUIET, "trigger_mode": "always_last"}
+"""Options of handlers that take what a field holds: of those that come while one is being answered, the last."""
 
 TOLD: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "concurrency_limit": None}
 """Options of handlers whose answer holds a `gr.State` with a `.change` of its own: a browser hears of changed
 states through Gradio's queue alone."""
+
+TOLD_SAYS: dict[str, Any] = {**TOLD, "trigger_mode": "multiple"}
+"""Of both kinds."""
+
+TOLD_LATEST: dict[str, Any] = {**TOLD, "trigger_mode": "always_last"}
+"""Of both kinds."""
 
 
 @dataclass

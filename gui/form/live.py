@@ -41,6 +41,7 @@ def live(draft: Draft, full: Preset, root: Path, gpu: bool = True) -> str:
     offered = (*draft.offers, *offers.of_computer(full, gpu))
     return json.dumps(
         {
+            "draft": draft.id,
             "edits": draft.edits,
             "problems": problems,
             "advice": _advice(full, {offer.path for offer in offered}),

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 from gui.context import Context
@@ -18,6 +19,7 @@ from gui.form.fixes import field_id
 from gui.form.offers import Offer, of_optimizer
 from gui.form.planned import NOTHING_PLANNED, Planned
 from gui.form.values import collect, fill, read
+from gui.turns import Turns
 from trainer.contract import catalog
 from trainer.contract.families import Family, Recognised, by_name, recognise
 from trainer.contract.families import of as facts_of
@@ -55,7 +57,9 @@ class Draft:
     `base`: the preset that was loaded last, or the defaults: what a field is reset to. `done`: what was last changed by
     a button, in words, while it can be taken back. `written`: the folders in which that wrote
     caption files. `planned`: what the last plan told. `phrase`: what was typed as the
-    caption of images that have none."""
+    caption of images that have none. `turns`: the newest messages of controls that say how things are to stand.
+    `visit`: the visit to the TOML editor whose text was taken last (the browser's number). `id`: tells one draft from
+    another, of which the browser has older or newer answers."""
 
     preset: Preset = field(default_factory=Preset)
     shown: dict[str, Any] = field(default_factory=lambda: fill(Preset()))
@@ -75,6 +79,9 @@ class Draft:
     toml: str = ""
     toml_help: bool = False
     typed_from: tuple[Preset, Preset] | None = None
+    turns: Turns = field(default_factory=Turns)
+    visit: object = None
+    id: str = field(default_factory=lambda: token_hex(4))
 
     def edit(self, path: str, content: Any) -> None:
         """Take one field's new content. Edits of two fields may come at the same time, from two threads."""
@@ -172,6 +179,11 @@ class Draft:
                 self.faults.pop(path, None)
             self.offers = tuple(offer for offer in self.offers if offer.path not in changes)
             return list(changes)
+
+    def new_visit(self, visit: object) -> bool:
+        """Whether a text comes from another visit to the TOML editor than the one before it."""
+        before, self.visit = self.visit, visit
+        return visit != before
 
     def put_back(self) -> None:
         """Undo the last `replace` or `change`; again, redo it."""

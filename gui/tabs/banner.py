@@ -13,7 +13,7 @@ import gradio as gr
 from gui import jobs
 from gui.runs import actions
 from gui.runs.watch import Row, Watcher
-from gui.shared import QUIET
+from gui.shared import SAYS
 from gui.text import paragraph
 from trainer.contract import checkpoints
 from trainer.contract.problems import Problems
@@ -32,7 +32,7 @@ new MutationObserver(mark).observe(element, {childList: true, subtree: true});
 setTimeout(mark, 500);
 element.addEventListener('click', event => {
   const button = event.target.closest('button[data-do]');
-  if (!button) return;
+  if (!button || window.loratory.again(event)) return;
   if (button.dataset.do === 'hide') { button.closest('.ended').remove(); return; }
   const question = button.dataset.do === 'discard' ? window.loratory.told(SURE) : '';
   if (!question || confirm(question)) trigger('click', {run: button.dataset.run, what: button.dataset.do});
@@ -87,4 +87,4 @@ def wire(place: gr.HTML, watching: Watcher, chosen: gr.State, tabs: gr.Tabs) -> 
         said = text(watching.runs, watching.rows())
         return [said, gr.skip(), gr.skip()] if what == "discard" else [said, run.id, gr.Tabs(selected="runs")]
 
-    place.click(act, None, [place, chosen, tabs], **QUIET)
+    place.click(act, None, [place, chosen, tabs], **SAYS)

@@ -11,7 +11,7 @@ import gradio as gr
 from gui.context import Context
 from gui.form import blocks, timestep_plot
 from gui.form.session import Draft, family_of, resolved
-from gui.shared import QUIET
+from gui.shared import SAYS
 from trainer.contract.settings import Preset
 
 if TYPE_CHECKING:
@@ -40,17 +40,19 @@ class Beside:
     def _timesteps(self) -> None:
         self.timesteps = gr.HTML("", js_on_load=None, apply_default_css=False, elem_id="timesteps", elem_classes=_SEEN)
 
-    def say(self, draft: Draft, full: Preset) -> Any:
-        """The curve, where it is another than the page shows."""
+    def say(self, draft: Draft, full: Preset, asked: bool) -> Any:
+        """The curve, where it is another than the page shows, or where all is `asked` for."""
         curve = timestep_plot.chart(full.noise)
         changed, draft.timesteps = curve != draft.timesteps, curve
-        return curve if changed else gr.skip()
+        return curve if changed or asked else gr.skip()
 
     def wire(self, train: Train, context: Context) -> None:
         """Let the bars write into the fields of the blocks."""
 
         def edit(draft: Draft, event: gr.EventData) -> list[Any]:
             draft.open_again(context)
+            if not draft.turns.take(event._data, f"bars {event._data.get('what')}"):
+                return [gr.skip()] * len(outputs)
             before = dict(draft.shown)
             full, family = resolved(draft.preset, context.root), family_of(draft.preset, context.root)
             for path, content in blocks.contents(full, family, event._data).items():
@@ -60,7 +62,7 @@ class Beside:
             return [*fields, *train.say(draft)]
 
         outputs = [*(train.fields[path] for path in BARS), *train.said]
-        self.bars.bars(edit, train.draft, outputs, trigger_mode="always_last", **QUIET)  # type: ignore[attr-defined]
+        self.bars.bars(edit, train.draft, outputs, **SAYS)  # type: ignore[attr-defined]
 
 
 _SEEN = ["beside-fields", "tier-expert"]

@@ -11,7 +11,7 @@ from gui.captioning import Asked
 from gui.context import Context
 from gui.form.session import Draft
 from gui.runs.watch import Watcher, pending, watcher
-from gui.shared import QUIET, TOLD, Shared
+from gui.shared import LATEST, QUIET, TOLD, TOLD_SAYS, Shared
 from gui.tabs.studio import Studio, now, only
 from gui.text import problem_list
 from trainer.contract.problems import Problems
@@ -84,11 +84,11 @@ def build(shared: Shared, studio: Studio) -> None:
     ]
     panel = _Panel(shared.context)
     for box in (model, path):
-        box.input(panel.chosen, [model, path], [told, tagger, question, prompt], trigger_mode="always_last", **QUIET)
+        box.input(panel.chosen, [model, path], [told, tagger, question, prompt], **LATEST)
     for button, dry in ((try_, True), (go, False)):
         button.click(panel.starter(dry), [*inputs, shared.train.draft, sent], [run, said, area, sent, clock], **QUIET)
     clock.tick(panel.look, [run, sent], [area, studio.changed, sent, clock], trigger_mode="once", **TOLD)
-    area.click(panel.act, [run, studio.folder, studio.shown], [said, studio.shown, studio.changed], **TOLD)
+    area.click(panel.act, [run, studio.folder, studio.shown], [said, studio.shown, studio.changed], **TOLD_SAYS)
 
 
 class _Panel:

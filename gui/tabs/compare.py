@@ -11,8 +11,9 @@ from gradio.context import Context as Building
 from gui.runs import compare
 from gui.runs.panels import when
 from gui.runs.watch import Row, Watcher, watcher
-from gui.shared import QUIET, Shared
+from gui.shared import LATEST, QUIET, SAYS, Shared
 from gui.text import paragraph
+from gui.turns import Turns
 from trainer.report.words import escape
 
 _AREA = "window.loratory.area(element, props, trigger, watch);"
@@ -25,7 +26,7 @@ NONE = "Tick two or more runs to lay them over each other."
 def build(shared: Shared) -> None:
     """Lay the tab out and wire it."""
     watching = watcher(shared.context.runs)
-    picked, sent = gr.State([]), gr.State({})
+    picked, sent, turns = gr.State([]), gr.State({}), gr.State(Turns())
     with gr.Row(elem_classes="runs-page", elem_id="compare-tab"):
         with gr.Column(scale=3, min_width=240):
             runs = _area("compare-runs", _PICK)
@@ -40,40 +41,39 @@ def build(shared: Shared) -> None:
 
     def look(ids: list[str], across: str, log: bool, step: str, known: dict[str, Any]) -> list[Any]:
         rows = watching.rows()
-        texts = {"runs": _list(rows, ids), **_parts(watching, rows, ids, across, log, step)}
+        texts = {"runs": _list(rows), **_parts(watching, rows, ids, across, log, step)}
         told = {name: hash(text) for name, text in texts.items()}
         answers = [gr.skip() if known.get(name) == told[name] else text for name, text in texts.items()]
         return [*answers, told if told != known else gr.skip()]
 
-    def pick(event: gr.EventData, across: str, log: bool, step: str, known: dict[str, Any]) -> list[Any]:
+    def pick(event: gr.EventData, newest: Turns, *how: Any) -> list[Any]:
+        newest.take(event._data)
         ids = [str(id) for id in event._data.get("runs", [])][: compare.MOST]
-        return [ids, *look(ids, across, log, step, known)]
-
-    def tick(ids: list[str], across: str, log: bool, step: str, known: dict[str, Any]) -> list[Any]:
-        return look(ids, across, log, step, known)
+        answer = [ids, *look(ids, *how)]
+        return answer if newest.holds(event._data) else [gr.skip()] * len(answer)
 
     outputs = [runs, *areas.values(), sent]
     how = [across, log, step, sent]
-    runs.click(pick, how, [picked, *outputs], **QUIET)
+    runs.click(pick, [turns, *how], [picked, *outputs], **SAYS)
     for box in (across, log, step):
-        box.input(look, [picked, *how], outputs, trigger_mode="always_last", **QUIET)
+        box.input(look, [picked, *how], outputs, **LATEST)
     if (page := Building.root_block) is not None:
-        page.load(tick, [picked, *how], outputs, **QUIET)
-    gr.Timer(3.0).tick(tick, [picked, *how], outputs, trigger_mode="once", **QUIET)
+        page.load(look, [picked, *how], outputs, **QUIET)
+    gr.Timer(3.0).tick(look, [picked, *how], outputs, trigger_mode="once", **QUIET)
 
 
 def _area(name: str, script: str = _AREA) -> gr.HTML:
     return gr.HTML("", html_template="", elem_id=name, js_on_load=script, apply_default_css=False, elem_classes="area")
 
 
-def _list(rows: Sequence[Row], ids: Sequence[str]) -> str:
-    """Trainings to tick; which of them a browser shows is its filter's business."""
+def _list(rows: Sequence[Row]) -> str:
+    """Trainings to tick; which of them are ticked and shown is the browser's business."""
     listed = [row for row in rows if row.state.kind == "training"]
     if not listed:
         return paragraph("No runs yet.")
     items = "".join(
-        f'<li data-key="{escape(row.id)}"><label><input type="checkbox" value="{escape(row.id)}"'
-        f'{" checked" if row.id in ids else ""}> <span translate="no">{escape(row.state.name or row.id)}</span>'
+        f'<li data-key="{escape(row.id)}"><label><input type="checkbox" value="{escape(row.id)}"> '
+        f'<span translate="no">{escape(row.state.name or row.id)}</span>'
         f"<small>{escape(row.state.state)} · {when(row.state.created)}</small></label></li>"
         for row in listed
     )

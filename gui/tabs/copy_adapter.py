@@ -11,14 +11,14 @@ from gradio.context import Context as Building
 from gui import adapters, text
 from gui.context import Context
 from gui.models import LoraFolder, lora_folders
-from gui.shared import QUIET, Shared
+from gui.shared import QUIET, SAYS, Shared
 from gui.text import escape
 from trainer.contract.problems import Problems
 
 _PICK = """
 element.addEventListener('click', event => {
   const button = event.target.closest('button[data-to]');
-  if (button) { trigger('click', {...button.dataset}); return; }
+  if (button && !window.loratory.again(event)) { trigger('click', {...button.dataset}); return; }
   if (event.target.closest('button[data-open-computer]')) trigger('computer');
 });
 """
@@ -38,7 +38,7 @@ def build(shared: Shared, file: gr.State) -> gr.HTML:
         return copied(path, str(asked.get("to", "")), str(asked.get("how", "")), context)
 
     file.change(draw, file, area, **QUIET)
-    area.click(copy, file, area, **QUIET)
+    area.click(copy, file, area, **SAYS)
     area.computer(lambda: gr.Tabs(selected="computer"), None, shared.tabs, **QUIET)
     if Building.root_block is not None:
         Building.root_block.load(draw, file, area, **QUIET)

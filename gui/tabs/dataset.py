@@ -18,7 +18,7 @@ from gradio.utils import get_upload_folder
 
 from gui.form.fixes import sentence
 from gui.form.session import Draft, resolved
-from gui.shared import QUIET, Shared
+from gui.shared import QUIET, SAYS, Shared
 from gui.studio import incoming, places
 from gui.studio.desk import Asked, Desk
 from gui.tabs import captioning, linter
@@ -62,7 +62,7 @@ class Wiring:
         for lane in LANES:
             box = _hidden(f"studio-{lane}", _LANE.format(lane))
             inputs = [self.studio.folder, self.studio.shown, self.shared.train.draft]
-            box.click(self._answers, inputs, [box, *states], trigger_mode="multiple", **QUIET)
+            box.click(self._answers, inputs, [box, *states], **SAYS)
         push = _hidden("studio-told", _PUSH)
         self.studio.folder.change(lambda folder: json.dumps({"folder": folder}), self.studio.folder, push, **QUIET)
         self.studio.shown.change(_told_shown, self.studio.shown, push, **QUIET)
@@ -80,7 +80,7 @@ class Wiring:
             said = json.dumps({"id": event._data.get("id"), "used": folder})
             return [said, gr.update(value=draft.shown["dataset.folders"]), *train.say(draft)]
 
-        box.click(use, [self.studio.folder, train.draft], [box, field, *train.said], **QUIET)
+        box.click(use, [self.studio.folder, train.draft], [box, field, *train.said], **SAYS)
 
     def _answers(self, event: gr.EventData, folder: str, shown: Any, draft: Draft) -> list[Any]:
         message = event._data if isinstance(event._data, dict) else {}

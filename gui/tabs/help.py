@@ -11,7 +11,7 @@ from gui.help.entries import Advice, Term, Topic
 from gui.help.glossary import TERMS
 from gui.help.recipe import BASELINE, RECIPE
 from gui.help.symptoms import SYMPTOMS
-from gui.shared import QUIET, Shared
+from gui.shared import QUIET, TOLD_LATEST, Shared
 from gui.text import label_of, paragraph
 from trainer.contract.reference import allowed, default_text
 from trainer.contract.settings import ITEMS, Item
@@ -42,7 +42,7 @@ def build(shared: Shared) -> None:
         )
         found = gr.HTML("<p>…</p>", elem_id="reference", js_on_load=_OPENED)
     found.open(lambda: reference(""), None, found, **QUIET)  # type: ignore[attr-defined]
-    words.input(reference, words, found, trigger_mode="always_last", show_progress="hidden", api_visibility="private")
+    words.input(reference, words, found, **TOLD_LATEST)
 
 
 def reference(words: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gradio as gr
 
 from gui import languages
-from gui.shared import QUIET
+from gui.shared import SAYS
 from trainer.report.words import escape
 
 _MENU = """
@@ -28,7 +28,7 @@ def build() -> None:
         elem_classes="no-show",
         js_on_load="watch('value', () => window.loratory.heard(props.value));",
     )
-    menu.speak(_speak, None, words, **QUIET)
+    menu.speak(_speak, None, words, **SAYS)
 
 
 def _speak(event: gr.EventData) -> str:

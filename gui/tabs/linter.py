@@ -12,7 +12,7 @@ from gui import linting, text
 from gui.context import Context
 from gui.form.session import Draft
 from gui.form.values import show
-from gui.shared import QUIET, TOLD, Shared
+from gui.shared import QUIET, TOLD, TOLD_SAYS, Shared
 from gui.tabs.studio import Studio, now, only
 from gui.tabs.train import Train
 from trainer.contract.preset import value_at, with_values
@@ -54,8 +54,8 @@ def build(shared: Shared, studio: Studio) -> None:
     done = [said, studio.changed]
     undo.click(panel.undo, inputs, done, **TOLD).then(**run)
     back.click(panel.back, inputs, done, **TOLD).then(**run)
-    found.click(panel.view, [report, studio.folder], [found, report, studio.shown], **TOLD)
-    found.submit(panel.fix, [report, *inputs], [*done, *shared.train.loaded], **TOLD).then(**run)
+    found.click(panel.view, [report, studio.folder], [found, report, studio.shown], **TOLD_SAYS)
+    found.submit(panel.fix, [report, *inputs], [*done, *shared.train.loaded], **TOLD_SAYS).then(**run)
 
 
 class _Panel:

@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 
 from gui import model_list
-from gui.shared import QUIET, Shared
+from gui.shared import LATEST, QUIET, Shared
 
 _LOAD = """
 window.loratory.modelList(server, () => trigger('computer'));
@@ -37,5 +37,5 @@ def build(shared: Shared, field: gr.components.Component) -> None:
         elem_classes="no-show",
         server_functions=[models_known],
     )
-    field.change(says, field, area, trigger_mode="always_last", **QUIET)  # type: ignore[attr-defined]
+    field.change(says, field, area, **LATEST)  # type: ignore[attr-defined]
     area.computer(lambda: gr.Tabs(selected="computer"), None, shared.tabs, **QUIET)

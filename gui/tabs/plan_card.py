@@ -18,7 +18,7 @@ from gui.form import heldout
 from gui.form.plan_html import plan_table, rate_chart
 from gui.form.planned import NOTHING_PLANNED, Planned, planned
 from gui.form.session import Draft, model_of, remember
-from gui.shared import QUIET
+from gui.shared import LATEST
 from trainer.contract.families import Recognised
 from trainer.contract.problems import Problems
 from trainer.contract.settings import Preset
@@ -42,6 +42,7 @@ PAST_QUICKLY_S, PAST_S = 0.005, 0.4
 
 _ASK = """
 let due = 0;
+window.loratory.anew = () => trigger('plan');
 watch('value', () => {
   clearTimeout(due);
   if (props.value) due = setTimeout(() => trigger('plan'), 120);
@@ -82,7 +83,7 @@ def wire(card: PlanCard, train: Train, context: Context) -> None:
         draft.open_again(context)
         return train.say(draft, asked=True)
 
-    card.ask.plan(plan, train.draft, train.said, trigger_mode="always_last", **QUIET)  # type: ignore[attr-defined]
+    card.ask.plan(plan, train.draft, train.said, **LATEST)  # type: ignore[attr-defined]
 
 
 def say(draft: Draft, full: Preset, context: Context, asked: bool) -> list[Any]:
@@ -95,7 +96,7 @@ def say(draft: Draft, full: Preset, context: Context, asked: bool) -> list[Any]:
     (plan, held_out, rates), draft.planned = _plan(full, model, context, patience_s)
     draft.quick = _images(full) if time.perf_counter() - began < QUICK_S else ""
     changed, draft.held_out = held_out != draft.held_out, held_out
-    return [plan, held_out if changed else gr.skip(), rates, ""]
+    return [plan, held_out if changed or asked else gr.skip(), rates, ""]
 
 
 def _images(full: Preset) -> str:

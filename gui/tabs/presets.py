@@ -14,7 +14,7 @@ from gui.context import Context
 from gui.engine import exporting
 from gui.form.session import Draft, resolved, user_folder
 from gui.importing import Row
-from gui.shared import QUIET, Shared
+from gui.shared import QUIET, SAYS, Shared
 from gui.tabs.train import Train
 from trainer.contract.importers.base import Imported
 from trainer.contract.preset import dumps, with_values
@@ -66,9 +66,9 @@ def build(shared: Shared) -> None:
                 file = gr.HTML("", html_template="", elem_id="preset-file", elem_classes="no-show", js_on_load=None)
     tab = _Tab(context, train)
     offered = [said, offer, load, cancel, shelf, files, keep]
-    shelf.click(tab.pick, train.draft, offered, **QUIET)
-    drop.drop(tab.dropped, train.draft, offered, **QUIET)  # type: ignore[attr-defined]
-    said.pick(tab.shown, [train.draft, files], offered, **QUIET)  # type: ignore[attr-defined]
+    shelf.click(tab.pick, train.draft, offered, **SAYS)
+    drop.drop(tab.dropped, train.draft, offered, **SAYS)  # type: ignore[attr-defined]
+    said.pick(tab.shown, [train.draft, files], offered, **SAYS)  # type: ignore[attr-defined]
     keep.click(tab.keep, files, offered, **QUIET)
     defaults.click(tab.defaults, train.draft, offered, **QUIET)
     cancel.click(tab.cancel, None, offered, **QUIET)

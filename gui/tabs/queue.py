@@ -15,7 +15,7 @@ from gui.context import Context
 from gui.form.session import Draft, prepare
 from gui.queue import card, devices, times, waiting, worker
 from gui.runs.watch import Watcher, watcher
-from gui.shared import QUIET, Shared
+from gui.shared import QUIET, SAYS, Shared
 from gui.tabs import engine
 from trainer.contract.problems import Problems
 from trainer.contract.rundir import RunDir
@@ -79,7 +79,7 @@ def build(shared: Shared) -> None:
     if page is not None:
         page.load(look, sent, [area, sent], **QUIET)
     gr.Timer(LOOK_S).tick(look, sent, [area, sent], trigger_mode="once", **QUIET)
-    area.click(act, sent, [chosen, area, sent], **QUIET)
+    area.click(act, sent, [chosen, area, sent], **SAYS)
 
 
 def _go_on(runs: Path) -> str:

@@ -13,7 +13,7 @@ import gradio as gr
 from gui.runs import trash
 from gui.runs.panels import fold
 from gui.runs.watch import Watcher
-from gui.shared import QUIET
+from gui.shared import SAYS
 from gui.text import paragraph
 from trainer.contract.problems import Problems
 from trainer.report.words import escape, size
@@ -78,4 +78,4 @@ def wire(
             answers[-1] = {**(known if not isinstance(answers[-1], dict) else answers[-1]), "trash": hash(answers[at])}
         return [shown if shown != run_id else gr.skip(), *answers]
 
-    area.click(act, inputs, [chosen, *outputs], **QUIET)
+    area.click(act, inputs, [chosen, *outputs], **SAYS)

@@ -11,9 +11,10 @@ from gradio.context import Context as Building
 
 from gui.runs import ending, files, gallery, listing, panels, settings
 from gui.runs.watch import Watcher, console_tail, pending, preflight_of, watcher
-from gui.shared import QUIET, Shared
+from gui.shared import LATEST, QUIET, SAYS, Shared
 from gui.tabs import banner, queue, run_buttons, run_trash
 from gui.text import paragraph
+from gui.turns import Turns
 from trainer.contract.rundir import RunDir
 from trainer.report import bars, charts, figures, preflight_page
 from trainer.report.figures import Look
@@ -53,7 +54,7 @@ def build(shared: Shared) -> None:
     """Put the tab's components into the page that is being built, and start its clock. Put a run's id into
     `shared.chosen` to show it; over the tabs, runs are named that ended in the middle."""
     watching = watcher(shared.context.runs)
-    chosen, sent, window = shared.chosen, gr.State({}), gr.State({})
+    chosen, sent, window, turns = shared.chosen, gr.State({}), gr.State({}), gr.State(Turns())
     areas: dict[str, Any] = {"banner": shared.ended}
     with gr.Row(elem_classes="runs-page"):
         with gr.Column(scale=4, min_width=280, elem_classes="runs-side"):
@@ -70,16 +71,20 @@ def build(shared: Shared) -> None:
     def look(run_id: str, log: bool, clip: bool, window: dict[str, Any], known: dict[str, Any]) -> list[Any]:
         return _news(watching, run_id, (log, clip, window), known)
 
-    def pick(event: gr.EventData, log: bool, clip: bool, window: dict[str, Any], known: dict[str, Any]) -> list[Any]:
+    def pick(event: gr.EventData, newest: Turns, log: bool, clip: bool, window: Any, known: Any) -> list[Any]:
         if event._data.get("again"):
             return [gr.skip(), *look(str(event._data.get("shown", "")), log, clip, window, listing.forget(known))]
+        newest.take(event._data, "run")
         run_id = str(event._data.get("run", ""))
-        return [run_id, *look(run_id, log, clip, window, known)]
+        answer = [run_id, *look(run_id, log, clip, window, known)]
+        return answer if newest.holds(event._data, "run") else [gr.skip()] * len(answer)
 
-    def zoom(run_id: str, log: bool, clip: bool, known: dict[str, Any], event: gr.EventData) -> list[Any]:
+    def zoom(event: gr.EventData, newest: Turns, run_id: str, log: bool, clip: bool, known: Any) -> list[Any]:
+        newest.take(event._data, "window")
         run = _shown(watching, run_id, known)
         at = {"run": run.id, "at": _window(event._data)} if run else {}
-        return [at, *look(run_id, log, clip, at, known)]
+        answer = [at, *look(run_id, log, clip, at, known)]
+        return answer if newest.holds(event._data, "window") else [gr.skip()] * len(answer)
 
     outputs = [rows, *(areas[name] for name in PARTS), *controls.outputs, sent]
     inputs = [chosen, log, clip, window, sent]
@@ -88,10 +93,10 @@ def build(shared: Shared) -> None:
         page.load(look, inputs, outputs, **QUIET)
     gr.Timer(1.0).tick(look, inputs, outputs, trigger_mode="once", **QUIET)
     for box in (log, clip):
-        box.input(look, inputs, outputs, trigger_mode="always_last", **QUIET)
+        box.input(look, inputs, outputs, **LATEST)
     chosen.change(look, inputs, outputs, **QUIET)
-    rows.click(pick, inputs[1:], [chosen, *outputs], **QUIET)
-    areas["curves"].click(zoom, [chosen, log, clip, sent], [window, *outputs], **QUIET)
+    rows.click(pick, [turns, *inputs[1:]], [chosen, *outputs], **SAYS)
+    areas["curves"].click(zoom, [turns, chosen, log, clip, sent], [window, *outputs], **SAYS)
     run_trash.wire(areas["trash"], watching, look, inputs, outputs, chosen)
     run_buttons.wire(controls, lambda id, known: _shown(watching, id, known), look, inputs, outputs)
     run_buttons.wire_clone(controls, lambda id, known: _shown(watching, id, known), shared, sent)

@@ -12,7 +12,7 @@ from gui import text
 from gui.context import Context
 from gui.form import toml_text
 from gui.form.session import Draft, resolved
-from gui.shared import QUIET
+from gui.shared import LATEST, QUIET, SAYS
 from trainer.contract.settings import Preset
 
 if TYPE_CHECKING:
@@ -56,16 +56,18 @@ def wire(editor: TomlEditor, train: Train, context: Context) -> None:
     """Let the form follow the text."""
 
     def edit(draft: Draft, event: gr.EventData) -> list[Any]:
-        written, first = str(event._data.get("text", "")), bool(event._data.get("first"))
         draft.open_again(context)
+        if not draft.turns.take(event._data, "toml"):
+            return [gr.skip(), *_skipped(train)]
+        written, first = str(event._data.get("text", "")), draft.new_visit(event._data.get("visit"))
         preset, faults = toml_text.read(written)
         if preset is None:
             told = [{"line": fault.line, "why": fault.why} for fault in faults]
-            return [json.dumps({"faults": told, "edits": draft.edits}), *_skipped(train)]
+            return [json.dumps({"faults": told, "turn": event._data.get("turn")}), *_skipped(train)]
         paths = draft.take_preset(preset, resolved(draft.preset, context.root), first)
         draft.toml = toml_text.own_comments(written)
         changed = [text.label_of(path) for path in paths]
-        news = {"changed": changed, "back": bool(changed) or not first, "edits": draft.edits}
+        news = {"changed": changed, "back": bool(changed) or not first, "turn": event._data.get("turn")}
         fields = [gr.update(value=draft.shown[path]) if path in paths else gr.skip() for path in train.fields]
         return [json.dumps(news), *fields, *train.say(draft)]
 
@@ -81,10 +83,10 @@ def wire(editor: TomlEditor, train: Train, context: Context) -> None:
         return settle(draft)
 
     outputs = [editor.said, *train.fields.values(), *train.said]
-    editor.text.edit(edit, train.draft, outputs, trigger_mode="always_last", **QUIET)  # type: ignore[attr-defined]
+    editor.text.edit(edit, train.draft, outputs, **SAYS)  # type: ignore[attr-defined]
     editor.text.back(put_back, train.draft, outputs, **QUIET)  # type: ignore[attr-defined]
-    editor.text.settle(settle, train.draft, editor.text, **QUIET)  # type: ignore[attr-defined]
-    editor.help.input(with_help, [editor.help, train.draft], editor.text, **QUIET)
+    editor.text.settle(settle, train.draft, editor.text, **LATEST)  # type: ignore[attr-defined]
+    editor.help.input(with_help, [editor.help, train.draft], editor.text, **LATEST)
 
 
 def _skipped(train: Train) -> list[Any]:

@@ -10,7 +10,7 @@ from gradio.context import Context as Building
 from gui import jobs, tooling, tools_view
 from gui.runs import trash
 from gui.runs.watch import Watcher, pending, watcher
-from gui.shared import QUIET, TOLD, Shared
+from gui.shared import SAYS, TOLD, TOLD_SAYS, Shared
 from gui.tabs import copy_adapter
 from trainer.contract.adapter_tasks import TOOLS
 from trainer.contract.problems import Problem, Problems
@@ -53,9 +53,9 @@ def build(shared: Shared) -> None:
     outputs = [shown, said, *areas, file, sent, clock]
     form.click(panel.start, [shown, sent], outputs, **TOLD)
     for area in areas:
-        area.click(panel.act, [shown, sent], outputs, **TOLD)
+        area.click(panel.act, [shown, sent], outputs, **TOLD_SAYS)
         if shared.own is not None:
-            area.open(panel.into_try, None, [shared.own, shared.tabs], **QUIET)
+            area.open(panel.into_try, None, [shared.own, shared.tabs], **SAYS)
     clock.tick(panel.look, [shown, sent], outputs, trigger_mode="once", **TOLD)
     if Building.root_block is not None:
         Building.root_block.load(panel.look, [shown, sent], outputs, **TOLD)

@@ -13,7 +13,7 @@ from gui.context import Context
 from gui.form import layout
 from gui.form.live import live
 from gui.form.session import FIRST, Draft, prepare, resolved
-from gui.shared import QUIET, TOLD, Shared
+from gui.shared import LATEST, SAYS, TOLD, Shared
 from gui.tabs import captions_choice, engine, model_field, plan_card, queue, toml_editor
 from gui.tabs.beside import Beside
 from trainer.contract.problems import Problems
@@ -94,7 +94,7 @@ _RESULT = "watch('value', () => element.closest('#result').classList.remove('sta
 _LIVE = """
 window.loratory.ask = {
   fix: data => trigger('fix', data),
-  captions: data => trigger('captions', data),
+  captions: data => trigger('captions', {...data, turn: window.loratory.turn()}),
   dataset: data => trigger('dataset', data),
 };
 watch('value', () => window.loratory.live(props.value));
@@ -134,7 +134,7 @@ def _say(draft: Draft, beside: Beside, context: Context, asked: bool) -> list[An
     full = resolved(draft.preset, context.root)
     planned = plan_card.say(draft, full, context, asked)
     told = live(draft, full, context.root, bool(device.gpus()))
-    return [told, toml_editor.shown(draft, full), beside.say(draft, full), *planned]
+    return [told, toml_editor.shown(draft, full), beside.say(draft, full, asked), *planned]
 
 
 def _wire_edits(train: Train, context: Context) -> None:
@@ -143,8 +143,7 @@ def _wire_edits(train: Train, context: Context) -> None:
             _editor(path, train, context),
             inputs=[component, train.draft],
             outputs=train.said,
-            trigger_mode="always_last",
-            **QUIET,
+            **LATEST,
         )
 
 
@@ -172,7 +171,7 @@ def _wire_changes(live: Any, train: Train, context: Context) -> None:
             draft.change(contents, _deed(contents))
         return [*_changes(train, before, draft), *train.say(draft)]
 
-    live.fix(change, train.draft, [*train.fields.values(), *train.said], **QUIET)
+    live.fix(change, train.draft, [*train.fields.values(), *train.said], **SAYS)
 
 
 def _deed(contents: Mapping[str, Any]) -> str:
@@ -197,12 +196,14 @@ def _wire_captions(live: Any, train: Train, shared: Shared) -> None:
     def act(draft: Draft, event: gr.EventData) -> list[Any]:
         draft.open_again(context)
         before, asked, wrong = dict(draft.shown), str(event._data.get("do", "")), gr.skip()
-        draft.phrase = str(event._data.get("phrase", ""))[:1000]
+        phrase = str(event._data.get("phrase", ""))[:1000]
+        if draft.turns.take(event._data, "phrase"):
+            draft.phrase = phrase
         try:
             if asked == "trigger":
-                captions_choice.use_as_trigger(draft, draft.phrase)
+                captions_choice.use_as_trigger(draft, phrase)
             elif asked == "write":
-                captions_choice.write(draft, draft.phrase, context)
+                captions_choice.write(draft, phrase, context)
         except Problems as error:
             wrong = text.problem_list(error.problems, "Not written")
         return [*_changes(train, before, draft), *train.say(draft), wrong]
@@ -211,7 +212,7 @@ def _wire_captions(live: Any, train: Train, shared: Shared) -> None:
         bare = draft.planned.captions
         return [bare.folder if bare else gr.skip(), gr.Tabs(selected="dataset")]
 
-    live.captions(act, train.draft, [*train.fields.values(), *train.said, train.result], **QUIET)
+    live.captions(act, train.draft, [*train.fields.values(), *train.said, train.result], **SAYS)
     live.dataset(dataset, train.draft, [shared.folder, shared.tabs], **TOLD)
 
 

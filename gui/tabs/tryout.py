@@ -14,7 +14,7 @@ from gui.context import Context
 from gui.processes import alive
 from gui.runs import trash
 from gui.runs.watch import Row, Watcher, pending, watcher
-from gui.shared import QUIET, TOLD, Shared
+from gui.shared import LATEST, QUIET, SAYS, TOLD_LATEST, Shared
 from gui.tabs import copy_adapter
 from gui.tryout import Asked
 from trainer.contract.problems import Problems
@@ -132,10 +132,10 @@ def _wire_form(form: Form, watching: Watcher, file: gr.State, context: Context) 
         values = tryout.suited(model.strip(), dict(zip(tryout.SUITED, map(str, shown))))
         return [values.get(name, gr.skip()) for name in tryout.SUITED]
 
-    form.run.input(choose, form.run, outputs, **TOLD)
+    form.run.input(choose, form.run, outputs, **TOLD_LATEST)
     fields = [form.inputs[name] for name in tryout.SUITED]
-    form.inputs["model"].blur(suit, [form.inputs["model"], *fields], fields, **QUIET)
-    form.inputs["files"].change(chosen, form.inputs["files"], file, **TOLD)
+    form.inputs["model"].blur(suit, [form.inputs["model"], *fields], fields, **LATEST)
+    form.inputs["files"].change(chosen, form.inputs["files"], file, **TOLD_LATEST)
 
 
 def _wire_view(form: Form, watching: Watcher, areas: list[gr.HTML], shown: gr.State, sent: gr.State) -> None:
@@ -171,8 +171,8 @@ def _wire_view(form: Form, watching: Watcher, areas: list[gr.HTML], shown: gr.St
 
     form.draw.click(draw, everything, outputs, api_visibility="private", show_progress="hidden")
     for area in areas:
-        area.click(act, [shown, sent], outputs, **QUIET)
-    areas[0].click(again, None, [form.run, *form.inputs.values()], **QUIET)
+        area.click(act, [shown, sent], outputs, **SAYS)
+    areas[0].click(again, None, [form.run, *form.inputs.values()], **SAYS)
     gr.Timer(1.0).tick(look, [shown, sent], outputs, trigger_mode="once", **QUIET)
     if Building.root_block is not None:
         Building.root_block.load(look, [shown, sent], outputs, **QUIET)

@@ -262,7 +262,7 @@
 
   function blockBars(element, trigger) {
     host = element;
-    send = (message) => trigger("bars", message);
+    send = (message) => trigger("bars", { ...message, turn: L.turn() });
     if (!root.childElementCount) build();
     host.replaceChildren(root);
     L.redress?.();

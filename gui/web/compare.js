@@ -14,7 +14,9 @@
     const filter = () => {
       const words = search.value.trim().toLowerCase();
       element.querySelectorAll(".picks li").forEach((item) => {
-        const away = !item.textContent.toLowerCase().includes(words) && !item.querySelector("input").checked;
+        const box = item.querySelector("input"), ticked = order.includes(box.value);
+        if (box.checked !== ticked) box.checked = ticked;   // a row that was drawn anew
+        const away = !item.textContent.toLowerCase().includes(words) && !ticked;
         if (item.hidden !== away) item.hidden = away;
       });
     };
@@ -26,7 +28,7 @@
       order = order.filter((id) => id !== box.value);
       if (box.checked && order.length >= MOST) { box.checked = false; return; }
       if (box.checked) order.push(box.value);
-      trigger("click", { runs: order });
+      trigger("click", { runs: order, turn: window.loratory.turn() });
     });
   }
 

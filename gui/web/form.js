@@ -207,9 +207,13 @@
     look();
   }
 
-  /* Takes what the server says; returns how many edits it knows of. */
+  /* Takes what the server says; returns how many edits it knows of. An answer that comes after one to a later edit is not
+     taken: what came beside it is asked for anew. */
   function live(json) {
-    try { said = { ...said, ...JSON.parse(json || "{}") }; } catch { return -1; }
+    let told;
+    try { told = JSON.parse(json || "{}"); } catch { return -1; }
+    if (told.draft === said.draft && told.edits < said.edits) { L.anew?.(); return said.edits; }
+    said = { ...said, ...told };
     dressAll();
     return said.edits;
   }

@@ -128,8 +128,16 @@
     });
   }
 
+  /* The number of a message that says how things are to stand: higher than all before it, also than those of a page that
+     was open before in this session (gui/turns.py). */
+  let last = 0;
+  const turn = () => { last = Math.max(last + 1, Date.now()); return last; };
+
+  /* The second click of a double click: where a deed is done once, whatever has come under the pointer meanwhile. */
+  const again = (event) => event.detail > 1;
+
   window.loratory = {
-    HELP, TIERS, at, make, button, inputOf, keep, kept, showTip, hideTip, openTab, tier, tierNow, chooseTier, lastTier, showDense, download,
+    HELP, TIERS, at, make, button, inputOf, keep, kept, showTip, hideTip, openTab, tier, tierNow, chooseTier, lastTier, showDense, download, turn, again,
     look: () => {},
   };
 

@@ -4,7 +4,7 @@
 (() => {
   "use strict";
   const PAUSE_MS = 450;
-  const { make } = window.loratory;
+  const { make, turn } = window.loratory;
 
   /* What the reader has opened stays open when the area is drawn anew. */
   function folds(element) {
@@ -46,7 +46,7 @@
     back.hidden = true;
     box.append(copy, area);
     said.append(list, line, back);
-    let pending = null, dirty = false, first = true, timer = 0, faults = [], lost = "";
+    let pending = null, dirty = false, visit = 0, answered = 0, timer = 0, faults = [], lost = "";
 
     function colour() {
       const wrong = new Set(faults.map((fault) => fault.line));
@@ -105,8 +105,7 @@
     function send() {
       clearTimeout(timer);
       timer = 0;
-      trigger("edit", { text: area.value, first });
-      first = false;
+      trigger("edit", { text: area.value, visit, turn: turn() });
     }
 
     area.addEventListener("input", () => {
@@ -116,7 +115,7 @@
       timer = setTimeout(send, PAUSE_MS);
     });
     area.addEventListener("scroll", follow, { passive: true });
-    area.addEventListener("focus", () => { first = true; });
+    area.addEventListener("focus", () => { visit = turn(); });
     area.addEventListener("blur", () => {
       if (timer) send();
       if (!dirty && pending !== null) show(pending);
@@ -148,7 +147,8 @@
     window.loratory.tomlSaid = (json) => {
       let news;
       try { news = JSON.parse(json); } catch { return; }
-      if (timer) return;   // typed on meanwhile: the next answer counts
+      if (timer || news.turn < answered) return;   // typed on meanwhile: the next answer counts
+      answered = news.turn || answered;
       lost = "";
       tell(news);
     };

@@ -141,7 +141,7 @@
         return;
       }
       const button = event.target.closest("button[data-preset]");
-      if (!button) return;
+      if (!button || window.loratory.again(event)) return;
       asked = true;
       trigger("click", { preset: button.dataset.preset, what: button.dataset.what || "load" });
     });

@@ -2,6 +2,7 @@
    The offers under Start press the page's own buttons. */
 (() => {
   "use strict";
+  const MOVES = ["up", "down"];
   const openRuns = () => window.loratory.openTab("Runs");
 
   function queue(element, trigger) {
@@ -13,16 +14,19 @@
 
     element.addEventListener("click", (event) => {
       const button = event.target.closest("button[data-queue]");
-      if (button && button.getAttribute("aria-disabled") !== "true") send({ what: button.dataset.queue, entry: button.dataset.entry, before: "" });
+      if (!button || button.getAttribute("aria-disabled") === "true") return;
+      const what = button.dataset.queue;
+      if (MOVES.includes(what) || !window.loratory.again(event)) send({ what, entry: button.dataset.entry, before: "" });
     });
     element.addEventListener("focusin", (event) => { held = markOf(event.target.closest("button[data-queue]")); });
     element.addEventListener("focusout", (event) => { if (event.relatedTarget) held = null; });
-    element.addEventListener("toggle", (event) => {
-      const key = event.target.dataset?.fold;
+    /* by the reader: drawing the card anew opens and shuts as well */
+    element.addEventListener("click", (event) => {
+      const part = event.target.closest("summary")?.parentElement, key = part?.dataset.fold;
       if (!key) return;
-      (event.target.open ? open : shut).add(key);
-      (event.target.open ? shut : open).delete(key);
-    }, true);
+      (part.open ? shut : open).add(key);
+      (part.open ? open : shut).delete(key);
+    });
 
     /* dragging: an entry that has not begun, before another one of them */
     element.addEventListener("dragstart", (event) => {

@@ -3,7 +3,7 @@
    HTML comes from the server, which escapes all that is not its own; everything else enters by textContent. */
 (() => {
   "use strict";
-  const { make } = window.loratory;
+  const { make, turn, again } = window.loratory;
 
   /* ---- areas ---- */
   const opened = new Set(), shut = new Set();
@@ -197,7 +197,7 @@
     }
     body.addEventListener("click", (event) => {
       const row = event.target.closest("tr[data-run]");
-      if (row) trigger("click", { run: row.dataset.run });
+      if (row) trigger("click", { run: row.dataset.run, turn: turn() });
     });
     [search, kind, state, sort].forEach((box) => box.addEventListener("input", show));
     take();
@@ -207,7 +207,7 @@
   function trash(element, trigger) {
     element.addEventListener("click", (event) => {
       const button = event.target.closest("button");
-      if (!button) return;
+      if (!button || again(event)) return;
       if (button.dataset.back) trigger("click", { back: button.dataset.back });
       const sure = "Delete everything in the trash for good?";
       if (button.dataset.empty && confirm(window.loratory.told(sure))) trigger("click", { empty: true });
@@ -233,22 +233,32 @@
   };
 
   function zoom(element, trigger) {
+    const PATIENCE_MS = 2000;
+    let asked = null;   // the window that was asked for just now, and the one that was shown then
     const at = () => {
       const { low, high, end } = element.querySelector(".zoom").dataset;
-      return [Number(low), Number(high) - Number(low), Number(end)];
+      const open = asked && Date.now() < asked.until && asked.over === `${low} ${high}`;
+      const [from, to] = open ? asked.range : [Number(low), Number(high)];
+      return [from, to - from, Number(end)];
+    };
+    const tell = (low, high) => {
+      const shown = element.querySelector(".zoom").dataset, whole = low === undefined;
+      const range = whole ? [0, Number(shown.end)] : [low, high];
+      asked = { over: `${shown.low} ${shown.high}`, range, until: Date.now() + PATIENCE_MS };
+      trigger("click", { ...(whole ? {} : { low, high }), turn: turn() });
     };
     const go = (low, width) => {
       const end = at()[2];
       const wide = Math.min(width, end), from = Math.max(0, Math.min(low, end - wide));
-      if (wide >= end) trigger("click", {}); else if (wide >= 1) trigger("click", { low: from, high: from + wide });
+      if (wide >= end) tell(); else if (wide >= 1) tell(from, from + wide);
     };
     element.addEventListener("click", (event) => {
       const button = event.target.closest("button[data-zoom]");
       if (!button) return;
-      if (button.dataset.zoom === "all") trigger("click", {});
+      if (button.dataset.zoom === "all") tell();
       else { const [low, width] = at(); go(...MOVES[button.dataset.zoom](low, width)); }
     });
-    element.addEventListener("dblclick", (event) => { if (event.target.closest(".plot")) trigger("click", {}); });
+    element.addEventListener("dblclick", (event) => { if (event.target.closest(".plot")) tell(); });
     let start = null;
     const stepAt = (plot, x) => {
       const box = plot.getBoundingClientRect(), share = Math.max(0, Math.min(1, (x - box.left) / box.width));
@@ -274,7 +284,7 @@
       band.remove();
       if (event.type !== "pointerup") return;
       const [one, two] = [stepAt(plot, x), stepAt(plot, event.clientX)].sort((a, b) => a - b);
-      if (two - one >= 1) trigger("click", { low: Math.max(0, one), high: two });
+      if (two - one >= 1) tell(Math.max(0, one), two);
     };
     document.addEventListener("pointerup", end);
     document.addEventListener("pointercancel", end);

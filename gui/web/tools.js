@@ -87,7 +87,7 @@
     const open = new Set();
     element.addEventListener("click", (event) => {
       const button = event.target.closest("button[data-what]");
-      if (!button) return;
+      if (!button || window.loratory.again(event)) return;
       const { what, sure } = button.dataset, data = { what, try: button.dataset.try };
       if (sure && !confirm(window.loratory.told(sure))) return;
       if (what === "try") tried(data); else trigger("click", data);

@@ -8,7 +8,7 @@
       const copy = event.target.closest("button.copy");
       const button = event.target.closest("button[data-what]");
       if (copy) { event.stopPropagation(); navigator.clipboard?.writeText(copy.dataset.copy); copy.textContent = "copied"; }
-      if (!button) return;
+      if (!button || window.loratory.again(event)) return;
       if (button.dataset.what === "delete" && !confirm(window.loratory.told("Delete this try? Its folder goes to the trash of the runs folder."))) return;
       trigger("click", { what: button.dataset.what, try: button.dataset.try });
     });
