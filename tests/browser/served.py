@@ -39,6 +39,14 @@ def shot(page: Page, name: str, whole: bool = True) -> None:
     page.screenshot(path=SHOTS / f"{name}.png", full_page=whole)
 
 
+def slow(page: Page, milliseconds: int) -> None:
+    """Let every answer come so much later from now on, as from a busy or distant computer."""
+    session = page.context.new_cdp_session(page)
+    session.send("Network.enable")
+    conditions = {"offline": False, "latency": milliseconds, "downloadThroughput": -1, "uploadThroughput": -1}
+    session.send("Network.emulateNetworkConditions", conditions)
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
