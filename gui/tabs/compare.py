@@ -8,6 +8,7 @@ from typing import Any, get_args
 import gradio as gr
 from gradio.context import Context as Building
 
+from gui import news
 from gui.runs import compare
 from gui.runs.panels import when
 from gui.runs.watch import Row, Watcher, watcher
@@ -44,7 +45,7 @@ def build(shared: Shared) -> None:
         texts = {"runs": _list(rows), **_parts(watching, rows, ids, across, log, step)}
         told = {name: hash(text) for name, text in texts.items()}
         answers = [gr.skip() if known.get(name) == told[name] else text for name, text in texts.items()]
-        return [*answers, told if told != known else gr.skip()]
+        return [*answers, *news.told({**known, **told}, known)]
 
     def pick(event: gr.EventData, newest: Turns, *how: Any) -> list[Any]:
         newest.take(event._data)
@@ -52,9 +53,11 @@ def build(shared: Shared) -> None:
         answer = [ids, *look(ids, *how)]
         return answer if newest.holds(event._data) else [gr.skip()] * len(answer)
 
-    outputs = [runs, *areas.values(), sent]
+    number = news.number()
+    outputs = [runs, *areas.values(), number, sent]
     how = [across, log, step, sent]
     runs.click(pick, [turns, *how], [picked, *outputs], **SAYS)
+    news.wire(number, look, [picked, *how], outputs)
     for box in (across, log, step):
         box.input(look, [picked, *how], outputs, **LATEST)
     if (page := Building.root_block) is not None:

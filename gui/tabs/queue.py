@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 from gradio.context import Context as Building
 
-from gui import jobs, text
+from gui import jobs, news, text
 from gui.context import Context
 from gui.form.session import Draft, prepare
 from gui.queue import card, devices, times, waiting, worker
@@ -75,11 +75,14 @@ def build(shared: Shared) -> None:
             wrong = "; ".join(problem.why for problem in problems.problems)
         return [show or gr.skip(), *_news(runs, watching, known, wrong)]
 
+    number = news.number()
+    outputs = [area, number, sent]
     page = Building.root_block
     if page is not None:
-        page.load(look, sent, [area, sent], **QUIET)
-    gr.Timer(LOOK_S).tick(look, sent, [area, sent], trigger_mode="once", **QUIET)
-    area.click(act, sent, [chosen, area, sent], **SAYS)
+        page.load(look, sent, outputs, **QUIET)
+    gr.Timer(LOOK_S).tick(look, sent, outputs, trigger_mode="once", **QUIET)
+    area.click(act, sent, [chosen, *outputs], **SAYS)
+    news.wire(number, look, [sent], outputs)
 
 
 def _go_on(runs: Path) -> str:
@@ -119,7 +122,7 @@ def _news(runs: Path, watching: Watcher, known: dict[str, Any], wrong: str) -> l
     shown = _card(runs, watching, said)
     changed = told.get("card") != hash(shown)
     told["card"] = hash(shown)
-    return [shown if changed else gr.skip(), told if told != known else gr.skip()]
+    return [shown if changed else gr.skip(), *news.told(told, known)]
 
 
 def _card(runs: Path, watching: Watcher, wrong: str) -> str:

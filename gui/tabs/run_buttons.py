@@ -11,6 +11,7 @@ import gradio as gr
 
 from gui import text
 from gui.form.session import Draft
+from gui.news import NUMBER
 from gui.runs import actions
 from gui.runs.actions import Now
 from gui.runs.watch import Watcher, pending, preset_of
@@ -112,7 +113,7 @@ def news(watching: Watcher, run: RunDir | None, told: dict[str, Any]) -> list[An
 
 
 def _changed(told: dict[str, Any], key: str, now: Any, update: dict[str, Any]) -> Any:
-    same = told.get(key, "") == now
+    same = told.get(key, None if NUMBER in told else "") == now  # a fresh page has no button
     told[key] = now
     return gr.skip() if same else gr.update(**update)
 

@@ -9,6 +9,7 @@ from typing import Any
 import gradio as gr
 from gradio.context import Context as Building
 
+from gui import news
 from gui.runs import ending, files, gallery, listing, panels, settings
 from gui.runs.watch import Watcher, console_tail, pending, preflight_of, watcher
 from gui.shared import LATEST, QUIET, SAYS, Shared
@@ -86,12 +87,14 @@ def build(shared: Shared) -> None:
         answer = [at, *look(run_id, log, clip, at, known)]
         return answer if newest.holds(event._data, "window") else [gr.skip()] * len(answer)
 
-    outputs = [rows, *(areas[name] for name in PARTS), *controls.outputs, sent]
+    number = news.number()
+    outputs = [rows, *(areas[name] for name in PARTS), *controls.outputs, number, sent]
     inputs = [chosen, log, clip, window, sent]
     page = Building.root_block
     if page is not None:
         page.load(look, inputs, outputs, **QUIET)
     gr.Timer(1.0).tick(look, inputs, outputs, trigger_mode="once", **QUIET)
+    news.wire(number, look, inputs, outputs)
     for box in (log, clip):
         box.input(look, inputs, outputs, **LATEST)
     chosen.change(look, inputs, outputs, **QUIET)
@@ -160,7 +163,7 @@ def _news(watching: Watcher, run_id: str, looks: Looks, known: dict[str, Any]) -
         answers.append(gr.skip() if told.get(name, "") == hash(text) else text)
         told[name] = hash(text)
     answers += run_buttons.news(watching, run, told)
-    return [*answers, told if told != known else gr.skip()]
+    return [*answers, *news.told(told, known)]
 
 
 def _nothing(any_runs: bool) -> dict[str, str]:

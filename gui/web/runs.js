@@ -47,6 +47,16 @@
     children(node, next);
   }
 
+  /* News that come in another order than they were told leave the page with something else than the server believes. */
+  function inOrder(props, trigger, watch) {
+    let last = 0;
+    watch("value", () => {
+      const number = parseInt(props.value, 10), next = number === last + 1;
+      last = number;
+      if (!next) trigger("anew");
+    });
+  }
+
   function area(element, props, trigger, watch) {
     grow(element, props.value || "");
     watch("value", () => grow(element, props.value || ""));
@@ -370,5 +380,5 @@
     openViewer(link);
   });
 
-  Object.assign(window.loratory, { area, grow, runList, trash, zoom });
+  Object.assign(window.loratory, { area, grow, inOrder, runList, trash, zoom });
 })();
