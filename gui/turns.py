@@ -25,6 +25,10 @@ class Turns:
         self.newest[control] = _number(said)
         return True
 
+    def now(self) -> dict[str, float]:
+        """What to compare with later, where something may have been said meanwhile."""
+        return dict(self.newest)
+
     def holds(self, said: Mapping[str, Any], control: str = "") -> bool:
         """Whether this message is still the newest: asked once more when its answer is ready."""
         return _number(said) >= self.newest.get(control, 0.0)

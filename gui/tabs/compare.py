@@ -40,23 +40,25 @@ def build(shared: Shared) -> None:
                 step = gr.Textbox(label="Samples of step", placeholder="the last", elem_id="compare-step", scale=0)
             areas = {name: _area(f"compare-{name}") for name in PARTS}
 
-    def look(ids: list[str], across: str, log: bool, step: str, known: dict[str, Any]) -> list[Any]:
+    def look(ids: list[str], across: str, log: bool, step: str, newest: Turns, known: dict[str, Any]) -> list[Any]:
+        before = newest.now()
         rows = watching.rows()
         texts = {"runs": _list(rows), **_parts(watching, rows, ids, across, log, step)}
         told = {name: hash(text) for name, text in texts.items()}
         answers = [gr.skip() if known.get(name) == told[name] else text for name, text in texts.items()]
-        return [*answers, *news.told({**known, **told}, known)]
+        answer = [*answers, *news.told({**known, **told}, known)]
+        return answer if newest.now() == before else [gr.skip()] * len(answer)  # others were ticked meanwhile
 
-    def pick(event: gr.EventData, newest: Turns, *how: Any) -> list[Any]:
-        newest.take(event._data)
+    def pick(event: gr.EventData, across: str, log: bool, step: str, newest: Turns, known: Any) -> list[Any]:
         ids = [str(id) for id in event._data.get("runs", [])][: compare.MOST]
-        answer = [ids, *look(ids, *how)]
-        return answer if newest.holds(event._data) else [gr.skip()] * len(answer)
+        newest.take(event._data)
+        answer = look(ids, across, log, step, newest, known)
+        return [ids if newest.holds(event._data) else gr.skip(), *answer]
 
     number = news.number()
     outputs = [runs, *areas.values(), number, sent]
-    how = [across, log, step, sent]
-    runs.click(pick, [turns, *how], [picked, *outputs], **SAYS)
+    how = [across, log, step, turns, sent]
+    runs.click(pick, how, [picked, *outputs], **SAYS)
     news.wire(number, look, [picked, *how], outputs)
     for box in (across, log, step):
         box.input(look, [picked, *how], outputs, **LATEST)

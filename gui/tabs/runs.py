@@ -69,27 +69,32 @@ def build(shared: Shared) -> None:
             gr.HTML(sections, elem_id="run-sections", apply_default_css=False, js_on_load=None)
             log, clip = _sections(areas)
 
-    def look(run_id: str, log: bool, clip: bool, window: dict[str, Any], known: dict[str, Any]) -> list[Any]:
-        return _news(watching, run_id, (log, clip, window), known)
+    def look(
+        run_id: str, log: bool, clip: bool, window: dict[str, Any], newest: Turns, known: dict[str, Any]
+    ) -> list[Any]:
+        before = newest.now()
+        answer = _news(watching, run_id, (log, clip, window), known)
+        return answer if newest.now() == before else [gr.skip()] * len(answer)  # another run was chosen meanwhile
 
-    def pick(event: gr.EventData, newest: Turns, log: bool, clip: bool, window: Any, known: Any) -> list[Any]:
+    def pick(event: gr.EventData, log: bool, clip: bool, window: Any, newest: Turns, known: Any) -> list[Any]:
+        how = (log, clip, window, newest)
         if event._data.get("again"):
-            return [gr.skip(), *look(str(event._data.get("shown", "")), log, clip, window, listing.forget(known))]
-        newest.take(event._data, "run")
+            return [gr.skip(), *look(str(event._data.get("shown", "")), *how, listing.forget(known))]
         run_id = str(event._data.get("run", ""))
-        answer = [run_id, *look(run_id, log, clip, window, known)]
-        return answer if newest.holds(event._data, "run") else [gr.skip()] * len(answer)
+        newest.take(event._data, "run")
+        answer = look(run_id, *how, known)
+        return [run_id if newest.holds(event._data, "run") else gr.skip(), *answer]
 
-    def zoom(event: gr.EventData, newest: Turns, run_id: str, log: bool, clip: bool, known: Any) -> list[Any]:
-        newest.take(event._data, "window")
+    def zoom(event: gr.EventData, run_id: str, log: bool, clip: bool, newest: Turns, known: Any) -> list[Any]:
         run = _shown(watching, run_id, known)
         at = {"run": run.id, "at": _window(event._data)} if run else {}
-        answer = [at, *look(run_id, log, clip, at, known)]
-        return answer if newest.holds(event._data, "window") else [gr.skip()] * len(answer)
+        newest.take(event._data, "window")
+        answer = look(run_id, log, clip, at, newest, known)
+        return [at if newest.holds(event._data, "window") else gr.skip(), *answer]
 
     number = news.number()
     outputs = [rows, *(areas[name] for name in PARTS), *controls.outputs, number, sent]
-    inputs = [chosen, log, clip, window, sent]
+    inputs = [chosen, log, clip, window, turns, sent]
     page = Building.root_block
     if page is not None:
         page.load(look, inputs, outputs, **QUIET)
@@ -98,8 +103,8 @@ def build(shared: Shared) -> None:
     for box in (log, clip):
         box.input(look, inputs, outputs, **LATEST)
     chosen.change(look, inputs, outputs, **QUIET)
-    rows.click(pick, [turns, *inputs[1:]], [chosen, *outputs], **SAYS)
-    areas["curves"].click(zoom, [turns, chosen, log, clip, sent], [window, *outputs], **SAYS)
+    rows.click(pick, inputs[1:], [chosen, *outputs], **SAYS)
+    areas["curves"].click(zoom, [chosen, log, clip, turns, sent], [window, *outputs], **SAYS)
     run_trash.wire(areas["trash"], watching, look, inputs, outputs, chosen)
     run_buttons.wire(controls, lambda id, known: _shown(watching, id, known), look, inputs, outputs)
     run_buttons.wire_clone(controls, lambda id, known: _shown(watching, id, known), shared, sent)

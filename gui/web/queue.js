@@ -28,33 +28,41 @@
       (part.open ? open : shut).delete(key);
     });
 
-    /* dragging: an entry that has not begun, before another one of them */
+    /* dragging: an entry that has not begun, before another one of them; the card may be drawn anew meanwhile */
+    const isBelow = (event, goal) => {
+      const box = goal.getBoundingClientRect();
+      return event.clientY > box.top + box.height / 2;
+    };
     element.addEventListener("dragstart", (event) => {
-      dragged = entryOf(event);
+      const item = entryOf(event);
+      dragged = item ? item.dataset.entry : null;
       if (!dragged) return;
       event.dataTransfer.effectAllowed = "move";
       event.dataTransfer.setData("text/plain", "");
-      dragged.classList.add("dragged");
+      item.classList.add("dragged");
     });
     const clear = () => element.querySelectorAll(".goal").forEach((item) => item.classList.remove("goal", "below"));
     element.addEventListener("dragover", (event) => {
       const goal = entryOf(event);
       clear();
-      if (!dragged || !goal || !goal.draggable || goal === dragged) return;
+      if (!dragged || !goal || !goal.draggable || goal.dataset.entry === dragged) return;
       event.preventDefault();
       goal.classList.add("goal");
-      const box = goal.getBoundingClientRect();
-      goal.classList.toggle("below", event.clientY > box.top + box.height / 2);
+      goal.classList.toggle("below", isBelow(event, goal));
     });
     element.addEventListener("drop", (event) => {
-      const goal = element.querySelector(".goal");
-      if (!dragged || !goal) return;
+      const goal = entryOf(event);
+      if (!dragged || !goal || !goal.draggable || goal.dataset.entry === dragged) return;
       event.preventDefault();
-      const behind = [...element.querySelectorAll("li[draggable]")].filter((item) => item !== dragged);
-      const at = behind.indexOf(goal) + (goal.classList.contains("below") ? 1 : 0);
-      send({ what: "place", entry: dragged.dataset.entry, before: behind[at] ? behind[at].dataset.entry : "" });
+      const behind = [...element.querySelectorAll("li[draggable]")].filter((item) => item.dataset.entry !== dragged);
+      const at = behind.indexOf(goal) + (isBelow(event, goal) ? 1 : 0);
+      send({ what: "place", entry: dragged, before: behind[at] ? behind[at].dataset.entry : "" });
     });
-    element.addEventListener("dragend", () => { dragged?.classList.remove("dragged"); dragged = null; clear(); });
+    document.addEventListener("dragend", () => {
+      element.querySelectorAll(".dragged").forEach((item) => item.classList.remove("dragged"));
+      dragged = null;
+      clear();
+    });
 
     /* what was opened stays open; drawing anew reuses nodes, so that the focus would stay with a place, not an entry */
     const back = () => {

@@ -54,7 +54,7 @@ def open_tab(page: Page, served: Served, name: str) -> None:
 
 def test_a_text_that_is_typed_on_is_read_to_its_end(form: Page) -> None:
     area = form.locator("#toml textarea")
-    slow(form, LATE_MS)
+    slow(form, 3 * LATE_MS)
     area.click()
     text = area.input_value()
     area.fill(text.replace("\nrank = 16", "\nrank = 7"))
@@ -62,7 +62,7 @@ def test_a_text_that_is_typed_on_is_read_to_its_end(form: Page) -> None:
     area.fill(text.replace("\nrank = 16", "\nrank = 77"))
     expect(form.locator("#f-network-rank input")).to_have_value("77")
     expect(form.locator("#toml-said")).to_contain_text("Changed in the form: Network rank")
-    form.wait_for_timeout(2 * LATE_MS)
+    form.wait_for_timeout(3 * LATE_MS)
     expect(form.locator("#f-network-rank input")).to_have_value("77")
     form.locator(".toml-back").click()
     expect(form.locator("#f-network-rank input")).to_have_value("16")
