@@ -12,7 +12,7 @@ from typing import Any
 
 import gradio as gr
 
-from gui import device, text, theme
+from gui import device, memory, text, theme
 from gui.context import Context
 from gui.runs.watch import watcher
 from gui.security import USER, Access, access, is_loopback, launch_arguments
@@ -144,6 +144,7 @@ def address_of(host: str, port: int) -> str:
 
 def main(options: argparse.Namespace) -> int:
     """Open the page and serve it until Ctrl-C. Exit code 2 where the asked-for port is taken or a setting is wrong."""
+    memory.settle()
     try:
         machine = load_machine(ROOT)
         given = access(options.listen)

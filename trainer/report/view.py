@@ -5,9 +5,11 @@ from __future__ import annotations
 import heapq
 import math
 import statistics
+import sys
 from array import array
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from trainer.contract.events import (
@@ -47,7 +49,7 @@ class RunView:
         self.step, self.epoch, self.images = 0, 0.0, 0
         self.steps, self.losses, self.worked_at = array("d"), array("d"), array("d")
         self.rates: dict[str, Curve] = {}
-        self.gradients, self.norms, self.batch_losses = Curve(), Curve(), Curve()
+        self.gradients, self.norms, self.batch_losses = Curve(self.steps), Curve(self.steps), Curve(self.steps)
         self.validations: list[Validated] = []
         self.likenesses: list[Likened] = []
         self.samples: list[Sampled] = []
@@ -91,8 +93,9 @@ class RunView:
         self.steps.append(event.step)
         self.losses.append(event.loss)
         self.worked_at.append(self._worked + max(0.0, event.time - (self._begun or event.time)))
-        for group, rate in event.learning_rate.items():
-            self.rates.setdefault(group, Curve()).add(event.step, rate)
+        for group in (*self.rates, *(name for name in event.learning_rate if name not in self.rates)):
+            of_all = self.steps if len(self.steps) == 1 else None
+            self.rates.setdefault(sys.intern(group), Curve(of_all)).add(event.step, event.learning_rate.get(group))
         self.gradients.add(event.step, event.grad_norm)
         self.norms.add(event.step, event.adapter_norm)
         self.batch_losses.add(event.step, event.validation_loss)
@@ -102,7 +105,8 @@ class RunView:
         self._last_step_time = event.time
 
     def _on_validated(self, event: Validated) -> None:
-        self.validations.append(event)
+        levels = {"per_timestep": _once(event.per_timestep), "train_per_timestep": _once(event.train_per_timestep)}
+        self.validations.append(replace(event, **levels))
 
     def _on_likened(self, event: Likened) -> None:
         self.likenesses.append(event)
@@ -110,6 +114,7 @@ class RunView:
     def _on_sampled(self, event: Sampled) -> None:
         if not event.files:
             return
+        event = replace(event, prompts=_once(event.prompts), recipes=_once(event.recipes))
         if event.asked:
             self.asked.append(event)
             return
@@ -262,16 +267,30 @@ class RunView:
 
 
 class Curve:
-    """A figure that not every step brings: steps and values."""
+    """A figure that not every step brings: steps and values. `of_all`: the steps of the run, which hold a step before
+    it is told here; as long as each of them brings a value they are kept once."""
 
-    def __init__(self) -> None:
-        self.steps, self.values = array("d"), array("d")
+    def __init__(self, of_all: array[float] | None = None) -> None:
+        self.steps, self.values = array("d") if of_all is None else of_all, array("d")
+        self._of_all = of_all is not None
 
     def add(self, step: int, value: float | None) -> None:
         """Take a step's value, if there is one."""
+        if self._of_all and value is None:
+            self.steps, self._of_all = self.steps[: len(self.values)], False
         if value is not None:
-            self.steps.append(step)
             self.values.append(value)
+            if not self._of_all:
+                self.steps.append(step)
+
+
+def _once(value: Any) -> Any:
+    """The same with each text in memory once: every check and every round of samples tells its own anew."""
+    if isinstance(value, dict):
+        return {_once(key): _once(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_once(item) for item in value]
+    return sys.intern(value) if type(value) is str else value
 
 
 def _within(
