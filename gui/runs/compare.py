@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from gui.runs import gallery
 from gui.runs import settings as of_run
 from gui.runs.watch import preset_of
 from trainer.contract.rundir import RunDir, RunState
@@ -16,7 +17,6 @@ from trainer.report.charts import Series, line_chart
 from trainer.report.curves import Points
 from trainer.report.view import RunView, drawn_step
 from trainer.report.words import duration, escape, size
-from gui.runs import gallery
 
 Across = Literal["step", "epoch", "time"]
 MOST = 8

@@ -7,10 +7,9 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from gui.processes import alive
 from trainer.contract.problems import Problem, Problems
 from trainer.contract.rundir import RunDir
-
-from gui.processes import alive
 
 FOLDER = ".trash"
 
