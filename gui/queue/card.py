@@ -114,7 +114,10 @@ def _moves(entry: Entry, number: int, count: int) -> str:
     if entry.last:
         after = _button("stop-after", entry.id, "Do not stop", "let the queue go on after this one")
     if entry.state == "running":
-        return after + _button("stop", entry.id, "Stop", "end it after the step in hand, with everything saved")
+        how = "end it after the step in hand, with everything saved"
+        if entry.engine:
+            how = f"end it at once: {entry.engine} saves nothing when it is stopped"
+        return after + _button("stop", entry.id, "Stop", how)
     if entry.state == "paused":
         return _button("retry", entry.id, "Continue", "go on from its last full state", "go") + after + _remove(entry)
     up = _button("up", entry.id, "↑", "move up", off=number == 1)
@@ -199,8 +202,9 @@ def _ended(queue: Queue) -> str:
 def _over(entry: Entry) -> str:
     mark = f'<span class="state {entry.state}"><i></i>{_MARKS[entry.state]}</span>'
     cause = f'<span class="line" translate="no">{escape(entry.cause)}</span>' if entry.cause else ""
-    title = "wait again: from its last full state, or anew where there is none"
-    word = "Retry" if entry.engine else _AGAIN.get(entry.state, "")  # no run of another program can go on
+    word, title = _AGAIN.get(entry.state, ""), "wait again: from its last full state, or anew where there is none"
+    if entry.engine:  # no run of another program can go on
+        word, title = "Retry", "wait again: it begins anew"
     again = "" if entry.state == "done" else _button("retry", entry.id, word, title)
     return (
         f'<li class="{entry.state}" data-entry="{escape(entry.id)}">'

@@ -10,7 +10,7 @@ import pytest
 
 from gui import device
 from gui.jobs import ROOT
-from gui.queue import devices, waiting
+from gui.queue import card, devices, waiting
 from gui.queue.waiting import EDITS, Entry, Queue
 from trainer.contract import preset as presets
 from trainer.contract.problems import Problems
@@ -166,3 +166,11 @@ def test_devices_as_people_say_them(monkeypatch: pytest.MonkeyPatch) -> None:
     assert devices.lanes_of("auto") == {"1"} and devices.words("auto") == "GPU 1"
     monkeypatch.setattr(device, "gpus", tuple)
     assert devices.lanes_of("auto") >= {"cpu"}, "without an NVIDIA GPU it may well be the CPU"
+
+
+def test_the_card_promises_nothing_that_another_trainer_cannot_do(tmp_path: Path) -> None:
+    ours, other = ([Entry("a", "a", "0", state, engine=name) for state in ("running", "stopped")] for name in ("", "x"))
+    own, foreign = (card.card(tmp_path, queue_of(*entries), [], {}) for entries in (ours, other))
+    assert "with everything saved" in own and "from its last full state" in own and ">Continue<" in own
+    assert "x saves nothing when it is stopped" in foreign and "it begins anew" in foreign and ">Retry<" in foreign
+    assert "everything saved" not in foreign and "last full state, or anew" not in foreign
