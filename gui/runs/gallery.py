@@ -16,8 +16,8 @@ SHOWN_ROUNDS = 12
 """Rounds of samples that are open; the ones between them and the first are folded away."""
 
 MOST_FOLDED = 100
-"""Rounds that are folded away, evenly spread where there are more: a page that is told all of thousands again at each
-new one grows slow."""
+"""Rounds that are folded away, and rounds of own prompts, evenly spread where there are more: a page that is told all
+of thousands again at each new one grows slow."""
 
 NONE = '<p class="quiet">No samples yet. What is drawn, and how often, is set in the Sampling group of the form.</p>'
 
@@ -78,7 +78,11 @@ def _asked(run: RunDir, events: Sequence[Sampled]) -> str:
         for event in _spread(events[::-1])
         for one in pictures.pictures(event)
     )
-    return f'<section class="asked"><h4>Prompts of your own</h4><div class="pictures">{shown}</div></section>'
+    more = ""
+    if len(events) > MOST_FOLDED:
+        told = f"{MOST_FOLDED} of {len(events)} rounds are here (all lie in the run's folder, in samples/)."
+        more = f'<p class="quiet">{escape(told)}</p>'
+    return f'<section class="asked"><h4>Prompts of your own</h4>{more}<div class="pictures">{shown}</div></section>'
 
 
 def _sample(run: RunDir, one: pictures.Picture, when: str, named: bool = False) -> str:

@@ -43,4 +43,7 @@ def test_of_thousands_the_newest_the_first_and_some_evenly_between_are_there(run
 
 
 def test_pictures_of_own_prompts_are_bounded_too(run: RunDir) -> None:
-    assert shown(run, 500, asked=True).count("<figure") == gallery.MOST_FOLDED
+    html = shown(run, 500, asked=True)
+    assert html.count("<figure") == gallery.MOST_FOLDED
+    assert "100 of 500 rounds are here (all lie in the run&#x27;s folder, in samples/)." in html
+    assert "rounds are here" not in shown(run, 100, asked=True)
