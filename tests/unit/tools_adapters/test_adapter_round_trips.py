@@ -124,6 +124,20 @@ def test_merging_exactly_adds_the_updates_up(tmp_path: Path) -> None:
     assert close(updates(tmp_path / "cut.safetensors"), wanted, 1e-5)
 
 
+@pytest.mark.parametrize("ends", [("lora_down.weight", "lora_up.weight"), ("diff", "diff")], ids=["LoRA", "full"])
+def test_adapters_of_models_of_different_sizes_are_not_merged(tmp_path: Path, ends: tuple[str, str]) -> None:
+    """Of one family by name; whatever kind of update it is, what is wrong is told in words."""
+    files = []
+    for width in (24, 32):
+        shapes = {ends[0]: (4, width), ends[1]: (24, 4)} if ends[0] != ends[1] else {"diff": (24, width)}
+        key = "lora_unet_down_blocks_1_attentions_0_transformer_blocks_0_attn1_to_q"
+        tensors = {f"{key}.{end}": random(shape, width) for end, shape in shapes.items()}
+        files.append(str(save(tmp_path / f"{width}.safetensors", tensors, **SD1)))
+    with pytest.raises(Problems, match="to_q has different sizes in these files"):
+        run_tool(tmp_path, "merge", adapters=files, rank=4)
+    assert not (tmp_path / "24-merged.safetensors").exists()
+
+
 def test_merging_one_file_at_weight_1_changes_no_update(tmp_path: Path) -> None:
     file = save(tmp_path / "a.safetensors", lora(4, 4.0), **SD1)
     run_tool(tmp_path, "merge", adapters=[str(file)])

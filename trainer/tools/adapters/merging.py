@@ -124,8 +124,7 @@ def _merged(parts: Sequence[Piece], most: int, device: torch.device) -> tuple[Te
         {tuple(rest.shape)} if rest is not None else set()
     )
     if len(sizes) > 1:
-        why = f"{parts[0][1].name} has different sizes in these files: {sorted(sizes)}"
-        raise Problems([Problem("adapters", why, "merge adapters of one base model", "data")])
+        raise _unlike(parts[0][1], sizes)
     if rest is not None:
         for up, down in zip(ups, downs):
             rest.addmm_(up, down)
@@ -133,6 +132,11 @@ def _merged(parts: Sequence[Piece], most: int, device: torch.device) -> tuple[Te
     if most and most < sum(up.shape[1] for up in ups):
         return *of_product(_joined(ups, 1), _joined(downs, 0)).cut(most), kernel
     return _joined(ups, 1), _joined(downs, 0), kernel
+
+
+def _unlike(layer: Layer, sizes: set[tuple[int, ...]]) -> Problems:
+    why = f"{layer.name} has different sizes in these files: {sorted(sizes)}"
+    return Problems([Problem("adapters", why, "merge adapters of one base model", "data")])
 
 
 def _joined(halves: list[Tensor], side: int) -> Tensor:
@@ -145,7 +149,8 @@ def _joined(halves: list[Tensor], side: int) -> Tensor:
 def _parts(
     parts: Sequence[Piece], device: torch.device
 ) -> tuple[list[Tensor], list[Tensor], Tensor | None, tuple[int, ...]]:
-    """Ups and downs of a layer's LoRAs at their weights, the sum of all other updates [O, I x area], and the kernel."""
+    """Ups and downs of a layer's LoRAs at their weights, the sum of all other updates [O, I x area], and the kernel.
+    Problems where those others are not of one size."""
     ups, downs = [], []
     kernel: tuple[int, ...] = ()
     rest: Tensor | None = None
@@ -159,6 +164,8 @@ def _parts(
         else:
             shape = shape_of(one, layer)
             update = update_of(one, layer, torch.empty(shape, device=device)).mul_(weight).flatten(1)
+            if rest is not None and rest.shape != update.shape:
+                raise _unlike(layer, {tuple(rest.shape), tuple(update.shape)})
             rest = update if rest is None else rest.add_(update)
             kernel = tuple(shape[2:]) or kernel
             del update
