@@ -72,8 +72,8 @@ def _take(folder: Path, kept: dict[str, Any]) -> None:
 def keep(cache: Path) -> None:
     """Write what is new into the cache folder, of files that are there. A disk that is full or cannot be written loses
     the gain only."""
-    while _new:
-        folder = _new.pop()
+    for folder in list(_new):  # several plans may be made at the same time
+        _new.discard(folder)
         with contextlib.suppress(OSError):
             there = {entry.name for entry in os.scandir(folder)}
             rows = [
