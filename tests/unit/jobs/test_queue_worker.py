@@ -140,8 +140,7 @@ def test_an_entry_for_another_trainer_is_started_by_it_and_never_gone_on_with(
     monkeypatch.setenv(ENVIRONMENT, str(tmp_path / "none.toml"))
     ends(runs, entry, "done")
     [gone] = waiting.add(runs, [fitting], "sd-scripts")
-    worker = Worker(runs)
-    worker.look(), worker.look()
+    Worker(runs).look()
     assert "name no sd-scripts" in waiting.read(runs).find(gone.id).cause and len(launched) == 2
 
 
