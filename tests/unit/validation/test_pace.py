@@ -70,7 +70,9 @@ def test_never_above_the_budget_and_the_last_step_is_always_checked(
     assert clock.checked[0] == 0 and clock.checked[-1] == total
     assert len(set(clock.checked)) == len(clock.checked)
     if len(clock.checked) > 2:
-        assert clock.share <= percent * 1.02 + 1e-6
+        budget_s = percent / 100 * sum(clock.seconds.values())
+        unknown_s = 2 * scatter * check  # the last two may each take so much longer than those that they were judged by
+        assert clock.seconds["checks"] <= 1.001 * budget_s + unknown_s
 
 
 def test_the_budget_is_used_and_the_first_checks_come_early() -> None:
