@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -9,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from whole_runs import DEMO, SMALL
+from whole_runs import DEMO, SMALL, trained
 
 from trainer.contract import preset as presets
-from trainer.contract.rundir import RunDir, write_whole
+from trainer.contract.rundir import RunDir
 from trainer.contract.settings import Preset
 
 
@@ -43,23 +45,37 @@ def small() -> Callable[..., Preset]:
     return make
 
 
+@contextlib.contextmanager
+def own_signals() -> Iterator[None]:
+    """What a trainer in this process does with signals goes with it."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+
 @pytest.fixture
 def train_here(tmp_path: Path, small: Callable[..., Preset]) -> Iterator[Callable[..., RunDir]]:
     """`train_here({...})`: a whole run in this process; the run folder is what a launched trainer leaves."""
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    with own_signals():
+        yield lambda changes=None, before=None: trained(tmp_path / "runs", small(changes), before)
 
-    def run(changes: dict[str, Any] | None = None, before: Callable[[RunDir], None] | None = None) -> RunDir:
-        from gui import jobs
-        from trainer.__main__ import main
 
-        preset = jobs.resolve(small(changes))
-        folder = RunDir.create(tmp_path / "runs", "test")
-        write_whole(folder.preset, presets.dumps(preset))
-        if before:
-            before(folder)
-        main(["trainer", str(folder.path)])
-        return folder
+@pytest.fixture(scope="session")
+def left_alone(
+    tmp_path_factory: pytest.TempPathFactory, small: Callable[..., Preset]
+) -> Callable[[dict[str, Any] | None], RunDir]:
+    """`left_alone({...})`: as `train_here`, but trained once for all tests that compare something with the same
+    undisturbed run. They only read its folder."""
+    runs: dict[str, RunDir] = {}
 
-    yield run
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
+    def run(changes: dict[str, Any] | None = None) -> RunDir:
+        key = json.dumps(changes or {}, sort_keys=True)
+        if key not in runs:
+            with own_signals():
+                runs[key] = trained(tmp_path_factory.mktemp("alone"), small(changes))
+        return runs[key]
+
+    return run

@@ -263,7 +263,7 @@ def test_nothing_between_the_steps_ends_a_run(train_here: Train, monkeypatch: py
 
 
 def test_a_final_file_that_fails_is_made_again_and_its_state_is_kept(
-    train_here: Train, monkeypatch: pytest.MonkeyPatch
+    train_here: Train, left_alone: Train, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from trainer.__main__ import main
     from trainer.moments import keeper
@@ -284,7 +284,7 @@ def test_a_final_file_that_fails_is_made_again_and_its_state_is_kept(
     assert state.state == "failed" and "the final adapter could not be saved" in state.cause
     assert kept is not None and kept.step == 3
     main(["trainer", str(run.path)])
-    assert run.read_state().exit_code == 0 and same_bits(run, train_here())
+    assert run.read_state().exit_code == 0 and same_bits(run, left_alone())
 
 
 def test_samples_that_are_no_numbers_are_told_and_drawn_black(

@@ -64,40 +64,53 @@ def headless(runs: Path, changes: dict[str, Any]) -> subprocess.Popen[str]:
     return launch("--preset", str(DEMO), "--runs", str(runs), *set_options(changes))
 
 
-def test_one_command_trains_and_names_what_came_out(runs: Path) -> None:
-    changes = {**SMALL, "sampling.at_start": True, "sampling.every": "3 steps"}
-    process = headless(runs, changes)
-    out, err = process.communicate(timeout=PATIENCE_S)
-    assert process.returncode == 0, out + err
-    run = find_runs(runs)[0]
+SAMPLED = {"sampling.at_start": True, "sampling.every": "3 steps"}
+
+
+@pytest.fixture(scope="module")
+def by_command(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[RunDir, str]]:
+    """A whole run from the command line, and what that printed."""
+    folder = tmp_path_factory.mktemp("command") / "runs"
+    process = headless(folder, {**SMALL, **SAMPLED})
+    try:
+        out, err = process.communicate(timeout=PATIENCE_S)
+        assert process.returncode == 0 and err == "", out + err
+        (run,) = find_runs(folder)
+        assert run.read_state().pid != process.pid
+        yield run, out
+    finally:
+        process.kill()
+        for run in find_runs(folder):
+            jobs.kill(run)
+
+
+def test_one_command_trains_and_names_what_came_out(by_command: tuple[RunDir, str]) -> None:
+    run, out = by_command
     for name in ("zorb.safetensors", "samples/before-after.png"):
         assert (run.path / name).is_file()
         assert str(run.path / name) in out
     assert "step 3/3" in out and "epoch" in out and "loss" in out and "LR" in out and "it/s" in out and "ETA" in out
-    assert str(run.path) in out and err == ""
-    assert run.read_state().pid != process.pid
+    assert str(run.path) in out
 
 
-def test_the_page_and_the_command_line_train_the_same_bits(runs: Path, small: Small) -> None:
-    process = headless(runs, SMALL)
-    by_page = jobs.start(small(), runs=runs)
-    assert process.wait(PATIENCE_S) == 0
-    ended(by_page)
-    other = next(run for run in find_runs(runs) if run.id != by_page.id)
-    assert same_bits(by_page, other)
+def test_the_page_and_the_command_line_train_the_same_bits(
+    runs: Path, small: Small, by_command: tuple[RunDir, str]
+) -> None:
+    by_page = ended(jobs.start(small(SAMPLED), runs=runs))
+    assert by_page.read_state().exit_code == 0 and same_bits(by_page, by_command[0])
 
 
-def test_two_processes_train_what_one_does(runs: Path, small: Small) -> None:
+def test_two_processes_train_what_one_does(runs: Path, small: Small, left_alone: Callable[..., RunDir]) -> None:
     plain = {
         "optimizer.name": "SGD",
         "optimizer.learning_rate": 1.0,
         "optimizer.weight_decay": 0.0,
         "schedule.warmup": 0,
     }
-    one = jobs.start(small({**plain, "training.batch_size": 6}), runs=runs)
-    two = jobs.start(small({**plain, "training.batch_size": 3, "hardware.gpus": "cpu,cpu"}), runs=runs)
-    for run in (one, two):
-        assert ended(run).read_state().exit_code == 0, run.console.read_text(encoding="utf-8")
+    one = left_alone({**plain, "training.batch_size": 6})
+    two = ended(jobs.start(small({**plain, "training.batch_size": 3, "hardware.gpus": "cpu,cpu"}), runs=runs))
+    assert one.read_state().exit_code == 0
+    assert two.read_state().exit_code == 0, two.console.read_text(encoding="utf-8")
     losses = [[event.loss for event in of_kind(run, StepDone)] for run in (one, two)]
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)
     assert largest_difference(one, two) < 1e-4
@@ -192,10 +205,15 @@ def test_two_signals_to_the_trainer_itself_end_it_at_once(runs: Path) -> None:
     assert_no_half_files(run)
 
 
-def test_the_stop_command_reaches_a_run_by_its_name(runs: Path, small: Small) -> None:
+def test_requests_are_done_between_steps_and_the_stop_command_reaches_a_run_by_its_name(
+    runs: Path, small: Small
+) -> None:
     run = jobs.start(small({"training.length": "2000 steps"}), runs=runs)
     under_way(runs)
     assert jobs.running(runs)[0].id == run.id
+    run.request("save")
+    saved = wait_until(lambda: of_kind(run, Saved), PATIENCE_S)[0]
+    assert (run.path / saved.file).is_file() and saved.what == "in between"
     process = launch("--stop", run.id[:6], "--runs", str(runs))
     out, err = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 0 and run.id in out, err
@@ -204,16 +222,6 @@ def test_the_stop_command_reaches_a_run_by_its_name(runs: Path, small: Small) ->
     again = launch("--stop", run.id, "--runs", str(runs))
     _, err = again.communicate(timeout=PATIENCE_S)
     assert again.returncode == 2 and "is not at work: it is stopped" in err
-
-
-def test_requests_are_done_between_steps(runs: Path, small: Small) -> None:
-    run = jobs.start(small({"training.length": "2000 steps"}), runs=runs)
-    under_way(runs)
-    run.request("save")
-    saved = wait_until(lambda: of_kind(run, Saved), PATIENCE_S)[0]
-    assert (run.path / saved.file).is_file() and saved.what == "in between"
-    run.request("stop")
-    assert ended(run).read_state().exit_code == 130
 
 
 @posix

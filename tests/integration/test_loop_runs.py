@@ -12,7 +12,19 @@ from typing import Any
 import pytest
 from whole_runs import ROOT, largest_difference, of_kind, same_bits, tensors
 
-from trainer.contract.events import Failed, Finished, RunStarted, Sampled, Saved, StepDone, Validated, Warned, read
+from trainer.contract.events import (
+    Failed,
+    Finished,
+    Phase,
+    RunStarted,
+    Sampled,
+    Saved,
+    StepDone,
+    Validated,
+    Warned,
+    read,
+)
+from trainer.contract.machine import ENVIRONMENT
 from trainer.contract.rundir import RunDir
 
 Train = Callable[..., RunDir]
@@ -42,16 +54,16 @@ def test_step_events_tell_epoch_rate_and_pace(train_here: Train) -> None:
     assert all(event.seconds > 0 and event.grad_norm > 0 and event.images == 2 for event in steps)
 
 
-def test_the_same_seed_gives_the_same_bits_and_another_does_not(train_here: Train) -> None:
-    first, again, other = train_here(), train_here(), train_here({"training.seed": 7})
+def test_the_same_seed_gives_the_same_bits_and_another_does_not(train_here: Train, left_alone: Train) -> None:
+    first, again, other = left_alone(), train_here(), train_here({"training.seed": 7})
     assert same_bits(first, again)
     assert not same_bits(first, other)
 
 
-def test_dropout_is_drawn_from_the_seed(train_here: Train) -> None:
+def test_dropout_is_drawn_from_the_seed(train_here: Train, left_alone: Train) -> None:
     first, again = train_here({"network.dropout": 0.2}), train_here({"network.dropout": 0.2})
     assert same_bits(first, again)
-    assert not same_bits(first, train_here())
+    assert not same_bits(first, left_alone())
 
 
 def test_looking_at_a_run_does_not_change_it(train_here: Train) -> None:
@@ -75,10 +87,10 @@ PLAIN = {"optimizer.name": "SGD", "optimizer.learning_rate": 1.0, "optimizer.wei
 
 
 @pytest.mark.parametrize("parts", [(4, 4), (2, 8), (5, 4)], ids=["4x4", "2x8", "5x4 ragged"])
-def test_accumulation_equals_the_larger_batch(train_here: Train, parts: tuple[int, int]) -> None:
+def test_accumulation_equals_the_larger_batch(train_here: Train, left_alone: Train, parts: tuple[int, int]) -> None:
     """All 16 images in each step, so that both see the same looks."""
     size, count = parts
-    whole = train_here({**PLAIN, "training.batch_size": 16})
+    whole = left_alone({**PLAIN, "training.batch_size": 16})
     split = train_here({**PLAIN, "training.batch_size": size, "training.accumulate": count})
     losses = [[event.loss for event in of_kind(run, StepDone)] for run in (whole, split)]
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)
@@ -86,10 +98,18 @@ def test_accumulation_equals_the_larger_batch(train_here: Train, parts: tuple[in
     assert largest_difference(whole, split) < 1e-4
 
 
-def test_caches_give_what_encoding_at_each_look_gives(train_here: Train) -> None:
+def test_caches_give_what_encoding_at_each_look_gives(
+    train_here: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a cache folder of the test's own: in the others' all is there already."""
+    machine = tmp_path / "machine.toml"
+    machine.write_text(f"runs = '{tmp_path / 'runs'}'\ncache = '{tmp_path / 'cache'}'\n", encoding="utf-8")
+    monkeypatch.setenv(ENVIRONMENT, str(machine))
     cached = train_here()
     from_disk = train_here()
     live = train_here({"memory.cache_text": False})
+    encoded = [any("encoding images" in e.text for e in of_kind(run, Phase)) for run in (cached, from_disk)]
+    assert encoded == [True, False]
     assert same_bits(cached, from_disk)
     assert largest_difference(cached, live) < 1e-3
 
@@ -109,8 +129,8 @@ def test_the_text_encoder_is_trained_where_asked(train_here: Train) -> None:
     assert list(of_kind(alone, StepDone)[0].learning_rate) == ["text_encoder"]
 
 
-def test_bf16_and_fp16_learn_about_what_float_learns(train_here: Train) -> None:
-    full = of_kind(train_here(), StepDone)
+def test_bf16_and_fp16_learn_about_what_float_learns(train_here: Train, left_alone: Train) -> None:
+    full = of_kind(left_alone(), StepDone)
     for precision in ("bf16", "fp16"):
         run = train_here({"precision.compute": precision})
         losses = [event.loss for event in of_kind(run, StepDone)]
@@ -118,8 +138,8 @@ def test_bf16_and_fp16_learn_about_what_float_learns(train_here: Train) -> None:
         assert all(value.dtype.is_floating_point for value in tensors(run).values())
 
 
-def test_min_snr_and_noise_offset_have_an_effect(train_here: Train) -> None:
-    plain = train_here()
+def test_min_snr_and_noise_offset_have_an_effect(train_here: Train, left_alone: Train) -> None:
+    plain = left_alone()
     assert not same_bits(plain, train_here({"noise.min_snr_gamma": 5.0}))
     assert not same_bits(plain, train_here({"noise.noise_offset": 0.1}))
 
@@ -279,6 +299,6 @@ def test_a_loss_that_is_no_number_ends_the_run_in_plain_words(train_here: Train)
     assert list(run.path.glob("zorb-step*.safetensors"))
 
 
-def test_run_json_is_plain_json(train_here: Train) -> None:
-    values = json.loads(train_here().state_file.read_text(encoding="utf-8"))
+def test_run_json_is_plain_json(left_alone: Train) -> None:
+    values = json.loads(left_alone().state_file.read_text(encoding="utf-8"))
     assert values["versions"]["torch"] and values["total_steps"] == 3

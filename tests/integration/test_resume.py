@@ -195,17 +195,19 @@ def test_fp16_goes_on_with_its_loss_scale(train_here: Train, interrupted: Train)
     assert_equal(interrupted(changes, 2), train_here(changes))
 
 
-def test_states_are_few_and_come_when_due(train_here: Train, stop_after: Callable[[RunDir, int], None]) -> None:
+def test_states_are_few_and_come_when_due(
+    train_here: Train, stop_after: Callable[[RunDir, int], None], left_alone: Train
+) -> None:
     changes = {"saving.state_every": "1 step", "training.length": "6 steps"}
     stopped = train_here(changes, before=lambda run: stop_after(run, 4))
     assert state_files(stopped) == ["state-step00000003.safetensors", "state-step00000004.safetensors"]
-    assert state_files(train_here(changes)) == ["state-step00000006.safetensors"]
+    assert state_files(left_alone(changes)) == ["state-step00000006.safetensors"]
     done = train_here({"saving.state_every": "never"})
     assert not done.checkpoints.exists()
 
 
 def test_a_cut_state_gives_way_to_the_one_before(
-    train_here: Train, stop_after: Callable[[RunDir, int], None], resume: Callable[[RunDir], RunDir]
+    train_here: Train, stop_after: Callable[[RunDir, int], None], resume: Callable[[RunDir], RunDir], left_alone: Train
 ) -> None:
     changes = {"saving.state_every": "1 step", "training.length": "6 steps"}
     run = train_here(changes, before=lambda run: stop_after(run, 4))
@@ -215,11 +217,11 @@ def test_a_cut_state_gives_way_to_the_one_before(
     assert [event.step for event in of_kind(run, Resumed)] == [3]
     lost = read(run.path / "events.lost.jsonl")
     assert [event.step for event in lost if isinstance(event, StepDone)] == [4]
-    assert_equal(run, train_here(changes))
+    assert_equal(run, left_alone(changes))
 
 
 def test_a_paused_run_frees_its_device_and_goes_on_exactly(
-    train_here: Train, resume: Callable[[RunDir], RunDir]
+    train_here: Train, resume: Callable[[RunDir], RunDir], left_alone: Train
 ) -> None:
     run = train_here(before=lambda run: run.request("pause", "2"))
     state = run.read_state()
@@ -230,32 +232,32 @@ def test_a_paused_run_frees_its_device_and_goes_on_exactly(
     assert state_files(run) == ["state-step00000002.safetensors"]
     run.request("pause")
     assert resume(run).read_state().state == "paused" and run.peek("pause") is None
-    assert_equal(resume(run), train_here())
+    assert_equal(resume(run), left_alone())
 
 
 def test_without_a_state_it_begins_again(
-    train_here: Train, stop_after: Callable[[RunDir, int], None], resume: Callable[[RunDir], RunDir]
+    train_here: Train, stop_after: Callable[[RunDir, int], None], resume: Callable[[RunDir], RunDir], left_alone: Train
 ) -> None:
     run = train_here(before=lambda run: stop_after(run, 2))
     for path in run.checkpoints.glob("state-*"):
         path.unlink()
     resume(run)
     assert [event.step for event in of_kind(run, Resumed)] == [0]
-    assert_equal(run, train_here())
+    assert_equal(run, left_alone())
 
 
 def test_a_stop_before_the_first_new_step_keeps_everything(
-    train_here: Train, stop_after: Callable[[RunDir, int], None], resume: Callable[[RunDir], RunDir]
+    train_here: Train, stop_after: Callable[[RunDir, int], None], resume: Callable[[RunDir], RunDir], left_alone: Train
 ) -> None:
     run = train_here(before=lambda run: stop_after(run, 2))
     run.request("stop")
     resume(run)
     assert (run.read_state().state, run.read_state().step) == ("stopped", 2)
-    assert_equal(resume(run), train_here())
+    assert_equal(resume(run), left_alone())
 
 
 def test_a_changed_recipe_is_refused_by_name(
-    train_here: Train, stop_after: Callable[[RunDir, int], None], resume: Callable[[RunDir], RunDir]
+    train_here: Train, stop_after: Callable[[RunDir, int], None], resume: Callable[[RunDir], RunDir], left_alone: Train
 ) -> None:
     run = train_here(before=lambda run: stop_after(run, 2))
     text = run.preset.read_text(encoding="utf-8")
@@ -267,7 +269,7 @@ def test_a_changed_recipe_is_refused_by_name(
     assert run.read_state().exit_code == 2
     assert {line.split(":")[0] for line in problems} == {"training.seed", "network.rank"}
     write_whole(run.preset, text)
-    assert_equal(resume(run), train_here())
+    assert_equal(resume(run), left_alone())
 
 
 def test_alive_and_done_runs_are_refused(train_here: Train) -> None:

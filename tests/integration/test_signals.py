@@ -47,7 +47,7 @@ def test_the_first_signal_finishes_the_step_and_saves_everything(
 
 
 def test_the_second_signal_ends_at_once_and_what_was_saved_goes_on(
-    train_here: Train, at_step: Callable[..., None]
+    train_here: Train, at_step: Callable[..., None], left_alone: Train
 ) -> None:
     from trainer.__main__ import main
 
@@ -64,4 +64,4 @@ def test_the_second_signal_ends_at_once_and_what_was_saved_goes_on(
     main(["trainer", str(run.path)])
     assert run.read_state().exit_code == 0
     assert [event.step for event in of_kind(run, StepDone)] == [1, 2, 3, 4, 5, 6]
-    assert same_bits(run, train_here(KEPT))
+    assert same_bits(run, left_alone(KEPT))

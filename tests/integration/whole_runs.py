@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from trainer.contract import events
-from trainer.contract.rundir import RunDir
+from trainer.contract import preset as presets
+from trainer.contract.rundir import RunDir, write_whole
+from trainer.contract.settings import Preset
 
 ROOT = Path(__file__).resolve().parents[2]
 DEMO = ROOT / "presets" / "demo.toml"
@@ -36,6 +38,19 @@ SMALL = {
     "logging.tensorboard": False,
 }
 """What makes the demo preset small; the saved file keeps every bit."""
+
+
+def trained(runs: Path, preset: Preset, before: Callable[[RunDir], None] | None = None) -> RunDir:
+    """A whole run in this process. `before`: something done to its folder before the trainer sees it."""
+    from gui import jobs
+    from trainer.__main__ import main
+
+    run = RunDir.create(runs, "test")
+    write_whole(run.preset, presets.dumps(jobs.resolve(preset)))
+    if before:
+        before(run)
+    main(["trainer", str(run.path)])
+    return run
 
 
 def tensors(run: RunDir, name: str = "zorb.safetensors") -> dict[str, Any]:
