@@ -80,6 +80,12 @@ def judge(demo_model_dir: Path) -> Iterator[Judge]:
     yield Judge(demo_model_dir)
 
 
+@pytest.fixture(scope="module")
+def untouched(judge: Judge) -> dict[str, float]:
+    """The loss of the model without an adapter, by mode."""
+    return {mode: judge.loss(with_captions) for mode, (_, with_captions) in MODES.items()}
+
+
 TRAIN = "import sys; from trainer.__main__ import main; sys.exit(max(main(['', path]) for path in sys.argv[1:]))"
 """Trains in one run folder after the other. Launching has tests of its own; it would import torch twice a run."""
 PATIENCE_S = 900
@@ -135,12 +141,11 @@ def test_before_training_the_word_means_nothing(judge: Judge, mode: str) -> None
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("mode", MODES)
 def test_after_training_it_draws_the_badge(
-    judge: Judge, runs: dict[tuple[str, int], RunDir], mode: str, seed: int, record_property: Any
+    judge: Judge, untouched: dict[str, float], runs: dict[tuple[str, int], RunDir], mode: str, seed: int
 ) -> None:
     prompts, with_captions = MODES[mode]
+    before, run = untouched[mode], runs[mode, seed]
     judge.pipe.unload_lora_weights()
-    before = judge.loss(with_captions)
-    run = runs[mode, seed]
     judge.pipe.load_lora_weights(str(run.path), weight_name=run.read_state().adapter)
     after, ring = judge.loss(with_captions), judge.ring(prompts)
     judge.pipe.unload_lora_weights()
