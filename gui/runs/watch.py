@@ -26,8 +26,8 @@ from trainer.report.preflight import load as load_preflight
 from trainer.report.view import RunView
 
 KEPT_VIEWS = 12
-"""Runs whose events stay in memory. A hundred thousand steps take 5 MB (two learning rates, gradient norms); with a check
-every 50 of them and samples every 100 it is 8.4 MB."""
+"""Runs whose events stay in memory. A hundred thousand steps take 5 MB (two learning rates, gradient norms); with a
+check every 50 of them and samples every 100 it is 8.4 MB."""
 TAIL_BYTES = 32_768
 GLANCES_S = 0.2
 """Seconds of one look at the list that go into curves of runs that were never seen; the others follow at the next."""
