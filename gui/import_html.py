@@ -55,7 +55,7 @@ def _filters(imported: Imported) -> str:
 def _key(key: KeyReport) -> str:
     reason = escape(in_words(key.reason)) if key.reason else ""
     return (
-        f'<tr data-fate="{importing.fate_of(key)}"><td translate="no">{escape(key.name)}</td>'
+        f'<tr data-fate="{importing.fate_of(key)}"><td translate="no">{text.breakable(key.name)}</td>'
         f'<td translate="no">{escape(key.value)}</td>'
         f"<td>{_where(key) or escape(importing.became(key))}</td><td>{reason}</td></tr>"
     )
@@ -67,7 +67,7 @@ def _where(key: KeyReport) -> str:
     shown = ", ".join(
         f'<button type="button" class="jump" data-jump="{escape(field_id(path))}">{escape(label_of(path))}</button>'
         if path in BY_PATH
-        else escape(path)
+        else text.breakable(path)
         for path in paths
     )
     return shown + (" …" if more else "")

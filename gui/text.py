@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 
 from gui.form.fixes import attribute, field_id, fix_of, sentence
@@ -13,6 +14,11 @@ from trainer.report.words import escape
 def paragraph(text: str, kind: str = "quiet") -> str:
     """One line of text; `kind` is a class of page.css: quiet, good, bad."""
     return f'<p class="{kind}">{escape(text)}</p>'
+
+
+def breakable(name: str) -> str:
+    """A name of several words, which a narrow column may break behind its dots and underscores."""
+    return re.sub(r"([._])(?=.)", r"\1<wbr>", escape(name))
 
 
 def lines(texts: Iterable[str]) -> str:

@@ -106,3 +106,10 @@ def test_words_that_contradict_each_other_are_refused(words: list[str]) -> None:
 def test_the_words_of_an_import_and_an_export_are_understood() -> None:
     assert parse(["--import", "folder", "--out", "x"]).import_ == "folder"
     assert parse(["--preset", "a", "--export", "sd-scripts", "--leave-out"]).export == "sd-scripts"
+
+
+def test_long_keys_break_behind_dots_and_underscores_only() -> None:
+    keys = (KeyReport("cache_latents.to_disk_", "x_y", "dropped", ""), KeyReport(HOSTILE, "", "dropped", ""))
+    told = import_html.report(Imported(Preset(), keys=keys))
+    assert '<td translate="no">cache_<wbr>latents.<wbr>to_<wbr>disk_</td>' in told and ">x_y</td>" in told
+    assert "<img" not in told
