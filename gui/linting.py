@@ -87,8 +87,8 @@ def _finding(place: int, finding: Finding, opened: bool, whole: bool, grid: bool
     field = _field(finding.setting)
     buttons = f'<div class="fixes">{fixes}{field}</div>' if whole and (fixes or field) else field
     return (
-        f'<li class="finding {_css(finding.severity)}"><h4><span class="severity {_css(finding.severity)}">'
-        f"{escape(finding.severity)}</span> <span>{escape(finding.kind)}</span></h4>"
+        f'<li class="finding {_css(finding.severity)}"><h2><span class="severity {_css(finding.severity)}">'
+        f"{escape(finding.severity)}</span> <span>{escape(finding.kind)}</span></h2>"
         f'<p>{escape(finding.sentence)}</p><p class="quiet">{escape(finding.why)}</p>'
         f"{buttons}{_images(place, finding, opened, grid)}</li>"
     )

@@ -31,7 +31,7 @@ def shelf(context: Context) -> str:
     for place, heading in (("shipped", "Shipped"), ("own", "Your own")):
         cards = "".join(_card(entry) for entry in found if entry.key.startswith(f"{place}/"))
         body = f'<div class="cards">{cards}</div>' if cards else text.paragraph("None yet.")
-        parts.append(f"<h4>{heading}</h4>{body}")
+        parts.append(f"<h3>{heading}</h3>{body}")
     search = '<input class="shelf-search" type="search" placeholder="Search presets" aria-label="Search presets">'
     search += _chips(found)
     none = '<p class="quiet none-fits" hidden>No preset matches.</p>'
@@ -59,7 +59,7 @@ def _chip_row(kind: str, title: str, values: Sequence[tuple[str, str]]) -> str:
 
 
 def _card(entry: library.Entry) -> str:
-    title = f'<h5 translate="no">{escape(entry.title)}</h5>'
+    title = f'<h4 translate="no">{escape(entry.title)}</h4>'
     remove = _button(entry, "delete", "Delete") if entry.key.startswith("own/") else ""
     if entry.faults:
         told = text.problem_list(entry.faults, "Not loadable")
@@ -86,7 +86,7 @@ def offered(title: str, now: Preset, imported: Imported, command: str = "") -> s
     """What loading a preset would change, before it does."""
     preset = imported.preset
     rows = library.changes(now, preset)
-    head = f'<h4 translate="no">{escape(title)}</h4>'
+    head = f'<h2 translate="no">{escape(title)}</h2>'
     warned = "".join(f"<li>{escape(line)}</li>" for line in library.warnings(preset))
     notes = "".join(f"<li>{escape(line)}</li>" for line in imported.notes)
     unknown = () if imported.keys else imported.left

@@ -100,7 +100,7 @@ def head(row: Row | None, view: RunView | None, asked: bool) -> str:
     tail = f'<span class="quiet">{panels.when(row.state.created)} · {duration(row.seconds)}</span>'
     kind = escape(TITLES.get(row.state.kind, row.state.kind))
     return (
-        f'<h3>{kind}</h3><div class="try-head" role="status">{title}{tail}<span class="moves">{buttons}</span></div>'
+        f'<h2>{kind}</h2><div class="try-head" role="status">{title}{tail}<span class="moves">{buttons}</span></div>'
         + (_bar(view) if alive else "")
         + _failed(view)
     )
@@ -178,7 +178,7 @@ def bars(found: Sequence[Bar]) -> str:
         f'{100 * bar.value / most:.1f}%"></i></span><span class="value">{bar.value:.3g}</span></li>'
         for bar in found
     )
-    return f'<h4>Norm of the update in each block</h4><ul class="tool-bars">{rows}</ul>'
+    return f'<h3>Norm of the update in each block</h3><ul class="tool-bars">{rows}</ul>'
 
 
 def _metadata(found: Result) -> str:
@@ -194,7 +194,7 @@ def listing(rows: Sequence[tuple[Row, str]], chosen: str) -> str:
     if len(rows) < 2:
         return ""
     items = "".join(_item(row, name, row.id == chosen) for row, name in rows)
-    return f'<h4>Done before</h4><ul class="try-list">{items}</ul>'
+    return f'<h3>Done before</h3><ul class="try-list">{items}</ul>'
 
 
 def _item(row: Row, name: str, chosen: bool) -> str:

@@ -109,7 +109,7 @@ def listing(rows: Sequence[tuple[Row, Generating | None]], chosen: str) -> str:
     if len(rows) < 2:
         return ""
     items = "".join(_item(row, made, row.id == chosen) for row, made in rows)
-    return f'<h4>Tries</h4><ul class="try-list">{items}</ul>'
+    return f'<h3>Tries</h3><ul class="try-list">{items}</ul>'
 
 
 def _item(row: Row, made: Generating | None, chosen: bool) -> str:

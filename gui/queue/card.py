@@ -30,7 +30,7 @@ def card(runs: Path, queue: Queue, rows: Sequence[Row], left: Mapping[str, float
     wait (by theirs), as far as it is known. `wrong`: why a click could not be obeyed."""
     by_id = {row.id: row for row in rows}
     active = [*queue.of("running", "paused"), *queue.of(*UNSTARTED)]
-    head = f'<header><h3>Queue</h3><span class="quiet count">{escape(_counted(queue))}</span>{_switch(queue)}</header>'
+    head = f'<header><h2>Queue</h2><span class="quiet count">{escape(_counted(queue))}</span>{_switch(queue)}</header>'
     off = f'<p class="held-queue">{escape(OFF)}</p>' if not queue.on and queue.of(*UNSTARTED) else ""
     error = f'<p class="bad" role="alert">{escape(wrong)}</p>' if wrong else ""
     waits = _waits(runs, queue, rows, left)

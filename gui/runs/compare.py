@@ -157,7 +157,7 @@ def samples(ones: Sequence[One], step: int | None) -> str:
     body = ""
     for key in prompts:
         text, seed = key
-        said = f'<h4 translate="no">{escape(text or "(empty prompt)")}</h4>'
+        said = f'<h3 translate="no">{escape(text or "(empty prompt)")}</h3>'
         cells = "".join(_cell(one, title, known.get(key)) for one, (title, known) in zip(ones, rounds))
         body += f'<section class="round" data-key="{escape(text)} {seed}">{said}{cells}</section>'
     columns = f'style="--prompts:{len(ones)}"'

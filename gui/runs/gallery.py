@@ -66,7 +66,7 @@ def _round(run: RunDir, event: Sampled) -> str:
     shown = "".join(_sample(run, one, head) for one in pictures.pictures(event))
     key = f"round-{drawn_step(event)}"
     return (
-        f'<section class="round" data-key="{key}"><h4>{escape(head)}</h4><div class="pictures">{shown}</div></section>'
+        f'<section class="round" data-key="{key}"><h3>{escape(head)}</h3><div class="pictures">{shown}</div></section>'
     )
 
 
@@ -82,7 +82,7 @@ def _asked(run: RunDir, events: Sequence[Sampled]) -> str:
     if len(events) > MOST_FOLDED:
         told = f"{MOST_FOLDED} of {len(events)} rounds are here (all lie in the run's folder, in samples/)."
         more = f'<p class="quiet">{escape(told)}</p>'
-    return f'<section class="asked"><h4>Prompts of your own</h4>{more}<div class="pictures">{shown}</div></section>'
+    return f'<section class="asked"><h3>Prompts of your own</h3>{more}<div class="pictures">{shown}</div></section>'
 
 
 def _sample(run: RunDir, one: pictures.Picture, when: str, named: bool = False) -> str:

@@ -52,7 +52,7 @@ def progress(state: RunState, view: RunView, waiting: Iterable[str], seconds: fl
     share = min(1.0, step / total) if total else 0.0
     alive = state.state in ("starting", "running")
     title = (
-        f"<h3>{escape(state.name)}</h3>{state_mark(state.state)}<span class='line'>{_line(state, view, waiting)}</span>"
+        f"<h2>{escape(state.name)}</h2>{state_mark(state.state)}<span class='line'>{_line(state, view, waiting)}</span>"
     )
     if state.kind == "preflight":
         times = f"{duration(seconds)} so far" if alive else f"took {duration(seconds)}"

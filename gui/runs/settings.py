@@ -19,7 +19,7 @@ def settings(run: RunDir, state: RunState) -> str:
         return '<p class="quiet">This run has no preset.</p>' if state.kind != "training" else ""
     listed = rows(preset)
     changed, usual = [row for row in listed if row.changed], [row for row in listed if not row.changed]
-    head = f"<h4>{len(changed)} chosen for this run</h4>" if changed else "<h4>Everything at its default</h4>"
+    head = f"<h3>{len(changed)} chosen for this run</h3>" if changed else "<h3>Everything at its default</h3>"
     rest = fold("settings-usual", f"{len(usual)} at their defaults", _table(usual))
     return head + (_table(changed) if changed else "") + rest + _computer(state) + _before(run.path)
 

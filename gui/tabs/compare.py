@@ -82,7 +82,7 @@ def _list(rows: Sequence[Row]) -> str:
         f"<small>{escape(row.state.state)} · {when(row.state.created)}</small></label></li>"
         for row in listed
     )
-    return f'<h3>Runs</h3><p class="quiet">Up to {compare.MOST}.</p><ul class="picks">{items}</ul>'
+    return f'<h2>Runs</h2><p class="quiet">Up to {compare.MOST}.</p><ul class="picks">{items}</ul>'
 
 
 def _parts(
@@ -113,4 +113,4 @@ def _headed(name: str, make: Any) -> str:
         body = str(make())
     except Exception as error:
         body = paragraph(f"This cannot be shown: {type(error).__name__}: {error}", "bad")
-    return (f"<h3>{_HEADS[name]}</h3>" if name in _HEADS else "") + body
+    return (f"<h2>{_HEADS[name]}</h2>" if name in _HEADS else "") + body

@@ -49,7 +49,7 @@ def build(shared: Shared) -> None:
 
     with gr.Row(elem_id="computer-tab"):
         with gr.Column(scale=7, elem_classes="sheet", min_width=300):
-            gr.HTML("<h3>Folders of this computer</h3>", js_on_load=None)
+            gr.HTML("<h2>Folders of this computer</h2>", js_on_load=None)
             if not context.local:
                 gr.HTML(f'<p class="quiet">{escape(CLOSED)}</p>', js_on_load=None)
             gr.HTML(
@@ -84,6 +84,6 @@ def facts_table(context: Context) -> str:
     parts = []
     for heading, rows in computer_facts.facts(context).items():
         lines = "".join(f'<tr><th scope="row">{escape(name)}</th><td>{escape(value)}</td></tr>' for name, value in rows)
-        parts.append(f'<h3>{escape(heading)}</h3><table class="facts">{lines}</table>')
+        parts.append(f'<h2>{escape(heading)}</h2><table class="facts">{lines}</table>')
     commands = "".join(f"<p>{escape(why)}:</p>{command(line)}" for why, line in computer_facts.COMMANDS)
-    return "".join(parts) + f"<h3>Updates</h3>{commands}<p>Run them in Loratory's folder, with the page closed.</p>"
+    return "".join(parts) + f"<h2>Updates</h2>{commands}<p>Run them in Loratory's folder, with the page closed.</p>"

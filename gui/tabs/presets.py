@@ -37,7 +37,7 @@ def build(shared: Shared) -> None:
     offer, files = gr.State(None), gr.State(())
     with gr.Row(elem_id="presets"):
         with gr.Column(scale=6, elem_classes="sheet", min_width=300):
-            gr.HTML("<h3>Load a preset: every value of the form is replaced</h3>", js_on_load=None)
+            gr.HTML("<h2>Load a preset: every value of the form is replaced</h2>", js_on_load=None)
             shelf = gr.HTML(preset_html.shelf(context), elem_id="shelf", js_on_load=_SHELF)
         with gr.Column(scale=5, min_width=300):
             with gr.Column(elem_classes="sheet"):
@@ -54,7 +54,7 @@ def build(shared: Shared) -> None:
                 )
                 drop = gr.HTML(preset_html.DROP, elem_id="preset-drop", js_on_load=_DROP)
             with gr.Column(elem_classes="sheet"):
-                gr.HTML("<h3>Keep the form as a preset</h3>", js_on_load=None)
+                gr.HTML("<h2>Keep the form as a preset</h2>", js_on_load=None)
                 name = gr.Textbox(label="Name", placeholder="my character, 12 GB", elem_id="preset-name", max_lines=1)
                 with gr.Row():
                     save = gr.Button("Save", variant="primary", elem_id="preset-save", min_width=90)

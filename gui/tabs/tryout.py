@@ -51,7 +51,7 @@ def build(shared: Shared) -> None:
 
 def _form() -> Form:
     usual = tryout.usual()
-    gr.HTML("<h3>Try an adapter</h3>", js_on_load=None)
+    gr.HTML("<h2>Try an adapter</h2>", js_on_load=None)
     run = gr.Dropdown(
         [("none", "")], value="", label="Run whose adapters are tried", elem_id="try-run", filterable=True
     )

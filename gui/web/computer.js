@@ -82,7 +82,7 @@
     }
 
     function block(row, value) {
-      const node = make("section", `computer-block computer-${row.name}`), heading = make("h4", "", row.label);
+      const node = make("section", `computer-block computer-${row.name}`), heading = make("h3", "", row.label);
       heading.id = `computer-heading-${row.name}`;
       node.setAttribute("aria-labelledby", heading.id);
       node.append(heading, make("p", "quiet", row.help));

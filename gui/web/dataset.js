@@ -88,7 +88,7 @@
     known.replaceChildren(...groups.flatMap((group) => group.folders).map((path) => Object.assign(make("option"), { value: path })));
     area.replaceChildren(...groups.filter((group) => group.folders.length).map((group) => {
       const row = make("div");
-      row.append(make("h4", "", group.title), ...group.folders.slice(0, 12).map((path) => {
+      row.append(make("h2", "", group.title), ...group.folders.slice(0, 12).map((path) => {
         const button = make("button", "", path.split(/[/\\]/).filter(Boolean).slice(-2).join("/"));
         button.type = "button"; button.title = path; button.dataset.open = path;
         button.setAttribute("translate", "no");

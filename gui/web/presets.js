@@ -41,7 +41,19 @@
     return found;
   }
 
+  /* On a narrow screen what is dropped and offered stands before the gallery, not below all of its cards: in the
+     document itself, so that the keys go through both in the order in which they are seen. */
+  const narrow = matchMedia("(max-width: 640px)");
+  function order() {
+    const gallery = document.querySelector("#presets > :has(#shelf)"), offer = document.querySelector("#presets > :has(#preset-said)");
+    if (!gallery || !offer) return;
+    const first = Boolean(offer.compareDocumentPosition(gallery) & Node.DOCUMENT_POSITION_FOLLOWING);
+    if (first !== narrow.matches) gallery[narrow.matches ? "before" : "after"](offer);
+  }
+  narrow.addEventListener("change", order);
+
   function presetDrop(element, trigger) {
+    order();
     const zone = element.querySelector(".drop"), input = element.querySelector("input[type=file]");
     const take = async (files) => {
       if (files.length === 1) trigger("drop", await readAny(files[0][0]));
@@ -108,6 +120,7 @@
   }
 
   function shelf(element, trigger) {
+    order();
     let words = "", known = element.querySelector(".shelf-search");
     const chosen = {};   // what the list is narrowed by: base, what, memory
     const narrowed = ({ base, what, memory }) => (!chosen.base || base === chosen.base) && (!chosen.what || what === chosen.what)
@@ -120,7 +133,7 @@
         card.hidden = !fits;
         seen += fits ? 1 : 0;
       });
-      element.querySelectorAll("h4").forEach((head) => {
+      element.querySelectorAll("h3").forEach((head) => {
         head.hidden = Boolean(head.nextElementSibling?.matches(".cards")) && !head.nextElementSibling.querySelector("article:not([hidden])");
       });
       element.querySelectorAll(".chip").forEach((chip) => {

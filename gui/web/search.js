@@ -124,7 +124,8 @@
     box().select();
   });
   addEventListener("resize", close);
-  addEventListener("load", () => { document.body.append(list); });
-  new MutationObserver((_, watcher) => { if (box()) { dress(); if (!list.isConnected) document.body.append(list); watcher.disconnect(); } })
+  const hang = () => { (document.querySelector("main") || document.body).append(list); };  // where people who go by landmarks find it
+  addEventListener("load", hang);
+  new MutationObserver((_, watcher) => { if (box()) { dress(); if (!list.closest("main")) hang(); watcher.disconnect(); } })
     .observe(document.documentElement, { childList: true, subtree: true });
 })();

@@ -304,9 +304,25 @@ def test_on_a_narrow_screen_all_tabs_are_reached_and_an_offer_comes_into_sight(f
     form.evaluate("window.loratory.openTab('Computer')")
     expect(form.get_by_role("tab", name="Computer", exact=True)).to_have_attribute("aria-selected", "true")
     open_tab(form, "Presets")
+    assert orders(form) == ("offer, gallery", "offer, gallery")
     form.locator('[data-preset="shipped/demo"]').click()
     expect(form.locator("#preset-load")).to_be_in_viewport()
-    expect(form.locator("#preset-said h4")).to_be_in_viewport()
+    expect(form.locator("#preset-said h2")).to_be_in_viewport()
+    form.set_viewport_size({"width": 1400, "height": 900})
+    assert orders(form) == ("gallery, offer", "gallery, offer")
+
+
+def orders(form: Page) -> tuple[str, str]:
+    """In which order the two halves of the Presets tab are seen, and in which order the keys reach them."""
+    form.wait_for_timeout(300)
+    seen, keyed = form.evaluate("""() => {
+      const [gallery, offer] = ["shelf", "preset-defaults"].map((id) => document.getElementById(id));
+      const [one, other] = [gallery, offer].map((node) => node.getBoundingClientRect());
+      const after = offer.compareDocumentPosition(gallery) & Node.DOCUMENT_POSITION_FOLLOWING;
+      return [one.right < other.left || (Math.abs(one.left - other.left) < 40 && one.top < other.top), !after];
+    }""")
+    names = ("offer, gallery", "gallery, offer")
+    return names[seen], names[keyed]
 
 
 def test_the_page_is_light_quick_and_asks_no_other_host(chromium: Browser, served: Served) -> None:

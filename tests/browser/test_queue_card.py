@@ -120,7 +120,7 @@ def _watch_to_the_end(page: Page, served: Served) -> None:
     states = {entry.name: entry.state for entry in waiting.read(served.runs).of("done", "failed", "stopped")}
     assert states == {"slow-first": "stopped", "d": "done", "c": "done", "b-fails": "failed"}
     entry(page, "c").get_by_role("button", name="c", exact=True).click()
-    expect(page.locator("#run-progress h3")).to_have_text("c")
+    expect(page.locator("#run-progress h2")).to_have_text("c")
     press(page, "b-fails", "Retry")
     expect(queue).to_contain_text("at work", timeout=WAIT_MS)
     expect(queue).to_contain_text("4 ended, 1 failed", timeout=WAIT_MS)

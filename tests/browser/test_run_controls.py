@@ -156,7 +156,7 @@ def test_the_preflight_button_starts_a_preflight(page: Page, served: Served, pre
     until(page, lambda: len(find_runs(served.runs)) > len(before))
     [run] = [run for run in find_runs(served.runs) if run.id not in before]
     try:
-        expect(page.locator("#run-progress h3")).to_have_text("zorb-preflight")
+        expect(page.locator("#run-progress h2")).to_have_text("zorb-preflight")
         expect(page.locator(f'tr[data-run="{run.id}"] .tag')).to_have_text("preflight")
         assert run.read_state().kind == "preflight"
         expect(page.locator("#run-stop")).to_be_visible()

@@ -54,7 +54,7 @@ def open_runs(page: Page, served: Served) -> None:
 
 def choose(page: Page, run: RunDir) -> None:
     page.locator(f'tr[data-run="{run.id}"]').click()
-    expect(page.locator("#run-progress h3")).to_have_text(run.read_state().name)
+    expect(page.locator("#run-progress h2")).to_have_text(run.read_state().name)
 
 
 def section(page: Page, name: str) -> None:
@@ -214,11 +214,11 @@ def test_a_reload_finds_the_running_run(page: Page, served: Served, start: Start
     start("newer but over", "--steps", "3", "--pause", "0.01")
     open_runs(page, served)
     reached(page, 5)
-    expect(page.locator("#run-progress h3")).to_have_text(running.read_state().name)
+    expect(page.locator("#run-progress h2")).to_have_text(running.read_state().name)
     page.reload()
     page.get_by_role("tab", name="Runs").click()
     reached(page, 10)
-    expect(page.locator("#run-progress h3")).to_have_text(running.read_state().name)
+    expect(page.locator("#run-progress h2")).to_have_text(running.read_state().name)
     assert running.current_state().state == "running", "a reload changes nothing for the run"
 
 
@@ -230,8 +230,8 @@ def test_two_sessions_choose_for_themselves(page: Page, served: Served, start: S
     choose(page, one)
     choose(other, two)
     page.wait_for_timeout(2500)
-    expect(page.locator("#run-progress h3")).to_have_text(one.read_state().name)
-    expect(other.locator("#run-progress h3")).to_have_text(two.read_state().name)
+    expect(page.locator("#run-progress h2")).to_have_text(one.read_state().name)
+    expect(other.locator("#run-progress h2")).to_have_text(two.read_state().name)
     expect(page.locator("tr.chosen")).to_have_attribute("data-run", one.id)
 
 

@@ -122,9 +122,9 @@ def test_the_run_that_is_clicked_last_is_shown(page: Page, served: Served, runs:
     slow(page, LATE_MS)
     for row in rows[::-1]:
         row.click()
-    expect(page.locator("#run-progress h3")).to_have_text("first")
+    expect(page.locator("#run-progress h2")).to_have_text("first")
     page.wait_for_timeout(2 * LATE_MS)
-    expect(page.locator("#run-progress h3")).to_have_text("first")
+    expect(page.locator("#run-progress h2")).to_have_text("first")
 
 
 def test_each_click_on_the_queue_counts(page: Page, served: Served) -> None:
