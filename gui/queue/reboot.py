@@ -11,8 +11,9 @@ from gui.jobs import ROOT
 
 SAID = (
     "Nothing is lost: what waits stays in its order. When Loratory is opened again, the run that was at work goes on "
-    "from its last full state, or from the beginning where it had saved none yet. Logging out counts as a restart "
-    "where the system ends all programs of a user then, as Windows does."
+    "from its last full state, or from the beginning where it had saved none yet; another trainer's run cannot, and is "
+    "shown as failed, to be retried from its beginning. Logging out counts as a restart where the system ends all "
+    "programs of a user then, as Windows does."
 )
 
 
