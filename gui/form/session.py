@@ -5,6 +5,7 @@ An edit sends the one field; the server keeps the rest, so that an edit costs on
 
 from __future__ import annotations
 
+import copy
 import functools
 import json
 import threading
@@ -125,11 +126,12 @@ class Draft:
 
     def replace(self, preset: Preset) -> None:
         """Show another preset: every field gets its value, nothing of before stays. `put_back` brings it back."""
-        self._keep()
-        self.edits += 1
-        self.preset = self.base = preset
-        self.shown, self.faults, self.offers, self.done = fill(preset), {}, (), ""
-        self.written, self.toml = (), ""
+        with _EDITING:
+            self._keep()
+            self.edits += 1
+            self.preset = self.base = preset
+            self.shown, self.faults, self.offers, self.done = fill(preset), {}, (), ""
+            self.written, self.toml = (), ""
 
     def change(self, contents: Mapping[str, Any], done: str) -> None:
         """Put contents into fields as one deed that `put_back` takes back. `done`: the deed in words."""
@@ -187,11 +189,20 @@ class Draft:
 
     def put_back(self) -> None:
         """Undo the last `replace` or `change`; again, redo it."""
-        if self.before is not None:
-            now = (self.preset, self.shown, self.faults, self.base)
-            (self.preset, self.shown, self.faults, self.base), self.before = self.before, now
-            self.edits, self.offers, self.done = self.edits + 1, (), ""
-            self.written = ()
+        with _EDITING:
+            if self.before is not None:
+                now = (self.preset, self.shown, self.faults, self.base)
+                (self.preset, self.shown, self.faults, self.base), self.before = self.before, now
+                self.edits, self.offers, self.done = self.edits + 1, (), ""
+                self.written = ()
+
+    def as_it_is(self) -> Draft:
+        """The form between two edits: what an answer tells of it belongs together, with the number of edits that it
+        knows of, though edits go on meanwhile."""
+        with _EDITING:
+            now = copy.copy(self)
+            now.shown, now.faults = dict(self.shown), dict(self.faults)
+            return now
 
     def open_again(self, context: Context) -> None:
         """In a session that the server forgot: go on from the form as it was last kept."""

@@ -131,10 +131,12 @@ def _right_column(context: Context) -> dict[str, Any]:
 def _say(draft: Draft, beside: Beside, context: Context, asked: bool) -> list[Any]:
     """What is shown after a change: what the fields' notes say, the TOML, the curve of the timesteps, and the plan
     where it comes quickly or is `asked` for."""
-    full = resolved(draft.preset, context.root)
+    now = draft.as_it_is()
+    full = resolved(now.preset, context.root)
     planned = plan_card.say(draft, full, context, asked)
-    told = live(draft, full, context.root, bool(device.gpus()))
-    return [told, toml_editor.shown(draft, full), beside.say(draft, full, asked), *planned]
+    now.planned = draft.planned
+    told = live(now, full, context.root, bool(device.gpus()))
+    return [told, toml_editor.shown(now, full), beside.say(draft, full, asked), *planned]
 
 
 def _wire_edits(train: Train, context: Context) -> None:

@@ -163,11 +163,11 @@ def test_the_first_signal_stops_after_the_step_with_everything_saved(runs: Path,
 
 @posix
 def test_the_second_signal_ends_at_once(runs: Path) -> None:
-    process = headless(runs, {**LONG, "training.accumulate": 500})
+    process = headless(runs, {**LONG, "training.accumulate": 2000})
     run = wait_until(lambda: find_runs(runs), PATIENCE_S)[0]
     wait_until(lambda: of_kind(run, RunStarted), PATIENCE_S)
     process.send_signal(signal.SIGINT)
-    wait_until((run.control / "stop").is_file, 10)
+    wait_until((run.control / "stop").is_file, PATIENCE_S)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=20)
     assert process.returncode == 130 and "Ended at once" in out, err

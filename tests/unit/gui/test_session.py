@@ -238,3 +238,13 @@ def test_an_edit_that_comes_before_the_form_as_it_was_left_stays(context: Contex
     sent = {path: update["value"] for path, update in zip(form.fields, fields, strict=True) if "value" in update}
     assert (sent.pop("network.rank"), sent.pop("captions.trigger")) == (8, "zorb")
     assert sent and set(sent.values()) == {None}, "else only empty numbers, which the browser would show as 0"
+
+
+def test_what_an_answer_tells_belongs_together_though_edits_go_on() -> None:
+    draft = Draft(opened=True)
+    draft.edit("network.rank", "4")
+    before = draft.as_it_is()
+    draft.edit("network.rank", "5")
+    draft.replace(Preset())
+    draft.put_back()
+    assert (before.edits, before.preset.network.rank, before.shown["network.rank"]) == (1, 4, "4")
