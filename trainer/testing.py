@@ -19,6 +19,12 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stab
 BROWSER = ("tests/browser",)
 TRAINING = ("tests/gpu", "tests/integration")
 """Tests that open the page in a browser, and those that train; the others are of functions and files."""
+AFTER_PAGES = (
+    "tests/integration/test_queue_runs.py",
+    "tests/integration/test_resume.py",
+    "tests/integration/test_validation_runs.py",
+)
+"""Of those that train, some that follow the pages: so both lanes take about as long."""
 
 
 def checks(python: str) -> list[list[str]]:
@@ -40,8 +46,9 @@ def lanes(python: str, pytest_args: Sequence[str]) -> list[list[list[str]]]:
     behind = [*checks(python), [*pytest, "tests", *(f"--ignore={folder}" for folder in (*BROWSER, *TRAINING))]]
     nice = [found] if (found := shutil.which("nice")) else []
     slowest = ("--durations=40", "--durations-min=3")
-    long = [[[*pytest, *folders, *slowest]] for folders in (BROWSER, TRAINING)]
-    return [[[*nice, *command] for command in behind], *long]
+    elsewhere = [f"--ignore={file}" for file in AFTER_PAGES]
+    pages = [[*pytest, *chosen, *slowest] for chosen in (BROWSER, AFTER_PAGES)]
+    return [[[*nice, *command] for command in behind], pages, [[*pytest, *TRAINING, *elsewhere, *slowest]]]
 
 
 def environment(environ: Mapping[str, str], browser: str | None) -> dict[str, str]:

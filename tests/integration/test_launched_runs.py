@@ -163,7 +163,7 @@ def test_the_first_signal_stops_after_the_step_with_everything_saved(runs: Path,
 
 @posix
 def test_the_second_signal_ends_at_once(runs: Path) -> None:
-    process = headless(runs, {**LONG, "training.accumulate": 2000})
+    process = headless(runs, {**LONG, "training.accumulate": 1000})
     run = wait_until(lambda: find_runs(runs), PATIENCE_S)[0]
     wait_until(lambda: of_kind(run, RunStarted), PATIENCE_S)
     process.send_signal(signal.SIGINT)

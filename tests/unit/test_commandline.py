@@ -138,9 +138,12 @@ def clean():
 def test_help_before_installation_is_quick_and_needs_the_standard_library_only(bare):
     argv = (sys.executable, "-S", str(bare / "launch.py"), "--help")  # -S: no installed package can be imported
     run(*argv, env=clean())  # the first time compiles
-    started = time.perf_counter()
-    done = run(*argv, env=clean())
-    assert time.perf_counter() - started < 1.5  # the goal is 0.5 s
+    times = []
+    for _ in range(3):  # the quickest counts: others are at work here too
+        started = time.perf_counter()
+        done = run(*argv, env=clean())
+        times.append(time.perf_counter() - started)
+    assert min(times) < 1.5  # the goal is 0.5 s
     assert done.returncode == 0
     assert "--preset FILE" in done.stdout
     assert "--name=-x" in done.stdout
@@ -246,11 +249,14 @@ def test_the_checks_that_are_run():
 
 
 def test_all_tests_are_in_one_of_the_lanes():
-    behind, *long = testing.lanes("py", [])
+    behind, pages, training = testing.lanes("py", [])
     assert [row[row.index("-m") + 1] for row in behind] == ["ruff", "ruff", "mypy", "pytest"]
     left_out = [word.removeprefix("--ignore=") for word in behind[-1] if word.startswith("--ignore=")]
-    chosen = [word for [command] in long for word in command if word.startswith("tests/")]
+    chosen = [word for command in (pages[0], *training) for word in command if word.startswith("tests/")]
     assert "tests" in behind[-1] and chosen == left_out
+    later = [word for word in pages[1] if word.startswith("tests/")]
+    assert later == [word.removeprefix("--ignore=") for word in training[0] if word.startswith("--ignore=")]
+    assert later and all((ROOT / file).is_file() for file in later)
     assert len(left_out) == 3 and all((ROOT / folder).is_dir() for folder in left_out)
 
 

@@ -118,10 +118,10 @@ def test_a_rule_says_how_many_layers_it_fits() -> None:
 
 def test_a_pattern_that_is_none_is_told_and_one_that_would_take_for_ever_is_left() -> None:
     assert rules("attn(")[0]["bad"] and "no regular expression" in rules("attn(")[0]["text"]
-    began = time.monotonic()
+    began = time.process_time()
     for match in ("(a+)+$", "(.*)*x", "(_|_|a)*!", ".*.*.*.*.*!", "a*a*a*a*a*b", "x" * 300):
         assert rules(match)[0]["text"] == "too involved to be counted here", match
-    assert time.monotonic() - began < 1.5
+    assert time.process_time() - began < 1.5
 
 
 def test_the_curve_shades_what_is_left_out() -> None:

@@ -231,9 +231,9 @@ def test_two_hundred_runs_cost_a_plan_next_to_nothing(plan: Plan, images: Path, 
     times = []
     for length in range(10):
         other = replace(plan, steps=replace(plan.steps, total=100 + length))
-        began = time.perf_counter()
+        began = time.thread_time()
         known.expected(other, {}, patience_s=0.005)
-        times.append(time.perf_counter() - began)
+        times.append(time.thread_time() - began)
     print(f"200 runs: {1000 * statistics.median(times):.1f} ms a plan")
     assert statistics.median(times) < 0.060
 

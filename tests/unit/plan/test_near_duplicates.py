@@ -217,8 +217,8 @@ def test_a_preview_does_not_wait_and_finds_more_the_next_time(tmp_path: Path, mo
 def test_ten_thousand_images_are_compared_in_seconds() -> None:
     draw = np.random.default_rng(0)
     marks = [np.packbits(draw.random(8 * PRINT_BYTES) < 0.25).tobytes() for _ in range(3000)]
-    began = time.monotonic()
+    began = time.process_time()
     assert len(Likeness([index.to_bytes(3) for index in range(3000)], marks).parts()) == 3000
     same = Likeness([index.to_bytes(3) for index in range(10_000)], marks[:1] * 10_000)
     assert len(same.parts()) == 1
-    assert time.monotonic() - began < 10
+    assert time.process_time() - began < 10
